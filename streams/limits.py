@@ -1,0 +1,61 @@
+"""Every limit of the product, with its unit, its reason, and its relation to the others.
+
+What an operator may change stands in topology.yaml instead and refers to these as outer bounds.
+Relations are checked in tests/test_limits.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- What a client may send -------------------------------------------------------------------------------------
+
+ID_BYTES_MAX: Final = 128
+"""Account, endpoint, thread, form and command ids, in UTF-8 bytes: they are keys in every topic and table."""
+
+RECIPIENTS_MAX: Final = 1_000
+"""Recipients named by one request, and members added or removed by one: bounds one request's decoding."""
+
+BODY_BYTES_MAX: Final = 65_536
+"""One body: a message, not a file. Sixteen of them fit a topic's record with room for ids and media."""
+
+CONTENT_TYPE_BYTES_MAX: Final = 128
+MEDIA_VARIANTS_MAX: Final = 16
+MEDIA_ADDRESS_BYTES_MAX: Final = 2_048
+FORM_ARGUMENTS_MAX: Final = 32
+FORM_ARGUMENT_BYTES_MAX: Final = 1_024
+
+THREAD_MEMBERS_MAX: Final = 200_000
+"""Members of one thread; more is refused as THREAD_FULL. Twice what Q15 asks for."""
+
+ENDPOINTS_MAX: Final = 64
+"""Endpoints of one account: they share one state row."""
+
+CAPABILITIES_MAX: Final = 64
+WINDOW_MAX: Final = 1_000_000
+
+MISSING_UPDATES_MAX: Final = 10_000
+"""Updates that one MissingUpdates command may ask for; a larger wish is cut to it (has_more says so)."""
+
+# -- How work is cut --------------------------------------------------------------------------------------------
+
+RECORD_BYTES_MAX: Final = 1_048_576
+"""One record of a pipeline topic, as Kafka counts it (key + value + overhead)."""
+
+RECORD_OVERHEAD_BYTES: Final = 512
+"""What Kafka's record and batch headers may add to key and value (61 + 21 bytes and headers, rounded up)."""
+
+DEAD_LETTER_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX
+"""A dead letter holds a whole record of any other topic, so its topic takes more than every other."""
+
+EXPANSION_STEP: Final = 1_000
+"""Appends that one step of a fan-out writes before the cursor is saved (Q15)."""
+
+REPLAY_BATCH_UPDATES: Final = 100
+"""Updates in one UpdateBatch (Q6); cut earlier when the bytes would pass REPLAY_BATCH_BYTES."""
+
+REPLAY_BATCH_BYTES: Final = 524_288
+"""Bytes in one UpdateBatch: half a record, so that one more update of any size still fits the topic."""
+
+MEMBERS_CHUNK: Final = 128
+"""Members in one row of the members table: a change rewrites one row of a few KiB at most."""
