@@ -1,8 +1,8 @@
 """What Lockstep consists of: topology.yaml, read once, checked whole, then carried as one frozen value.
 
-`load_topology()` gives a `Topology`, or raises TopologyError with every problem as `path: expected ..., got ...`.
-Nothing but topology.yaml decides on partitions, retention, sizes, keys or routes. What this does not know:
-whether a cluster agrees (streams.adapters.cluster). Tested in tests/topology/.
+`load_topology()` gives a `Topology`, or raises TopologyError with every problem as `path: expected ..., got
+...`. Nothing but topology.yaml decides on partitions, retention, sizes, keys or routes. What this does not
+know: whether a cluster agrees (streams.adapters.cluster). Tested in tests/topology/.
 """
 
 from streams.topology.loading import load_topology

@@ -1,7 +1,7 @@
 """Reads topology.yaml and refuses it with every problem at once.
 
-Shape first (pydantic), then relations (checks.py): a file of a wrong shape has no relations yet, so its errors
-are those of its shape alone. Tested in tests/topology/test_loading.py.
+Shape first (pydantic), then relations (checks.py): a file of a wrong shape has no relations yet, so its
+errors are those of its shape alone. Tested in tests/topology/test_loading.py.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _refused(source: Path, found: Sequence[Problem]) -> TopologyError:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset in which a key that stands twice is an error: YAML would drop the first in silence."""
+    """The safe subset of YAML in which a key that stands twice is an error, not the last one's victory."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  # the base class's signature
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
