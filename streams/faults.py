@@ -1,11 +1,11 @@
 """Named places at which a test can kill the process, to prove that what is left behind is repaired.
 
 Off by default: `point` is then an empty function. `LOCKSTEP_FAULT=name:count` in the environment of a process
-that calls `arm_from_environment` (every worker does, first thing) makes it SIGKILL itself at the count-th passing
-of that point (":count" may be left out: the first). Nothing is flushed, closed or told: as if the machine died.
+that calls `arm_from_environment` (every worker does, first thing) makes it SIGKILL itself at the count-th
+passing of that point (":count" may be left out: the first). Nothing is flushed, closed or told.
 
-Call it as `faults.point("unit.after_send")` on the module: arming rebinds the module's name, so a copy made by
-`from streams.faults import point` stays off.
+Call it as `faults.point("unit.after_send")` on the module: arming rebinds the module's name, so a copy that
+`from streams.faults import point` makes stays off.
 Tested in tests/test_faults.py.
 """
 
@@ -50,7 +50,7 @@ point: Callable[[str], None] = _unarmed
 
 
 def arm_from_environment(environment: Mapping[str, str] | None = None) -> None:
-    """Arm the place that LOCKSTEP_FAULT names, or none; raises ConfigurationError for a wrong name or count."""
+    """Arm the place that LOCKSTEP_FAULT names, or none; raises ConfigurationError when it is wrong."""
     arm((os.environ if environment is None else environment).get(VARIABLE, ""))
 
 
