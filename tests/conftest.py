@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.fixtures.kafka"]  # the session's real broker; it starts when a test asks for it
+
 SEED = int(os.environ.get("LOCKSTEP_SEED") or random.SystemRandom().randrange(2**32))
 
 # Two shared cores make wall time a poor judge of a rule, so no deadline; a failure prints how to repeat it.
@@ -33,7 +35,9 @@ def pytest_report_header() -> list[str]:
     trace = os.environ.get("LOCKSTEP_TRACE")
     return [
         f"seed: {SEED} (repeat with LOCKSTEP_SEED={SEED})",
-        f"trace: {trace}" if trace else "trace: LOCKSTEP_TRACE is not set: tests of the real chat trace are SKIPPED",
+        f"trace: {trace}"
+        if trace
+        else "trace: LOCKSTEP_TRACE is not set: tests of the real chat trace are SKIPPED",
     ]
 
 
