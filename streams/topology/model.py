@@ -137,6 +137,13 @@ class Topology:
         """Topics that are trimmed below the committed progress of their reader."""
         return tuple(name for name, topic in self.topics.items() if topic.trimmed)
 
+    def topic_of(self, record: str) -> str:
+        """Return the name of the first topic that carries a record, e.g. SendRequest; raises TopologyError."""
+        for name, topic in self.topics.items():
+            if record in topic.schema:
+                return name
+        raise TopologyError(f"topics: expected one that carries {record}, got none")
+
     def stages_of(self, app: str) -> tuple[StageSpec, ...]:
         """Return the stages of an app, in the order of the file."""
         return tuple(stage for stage in self.stages.values() if stage.app == app)
