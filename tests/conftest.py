@@ -1,7 +1,7 @@
 """What all tests share: a seed that repeats every random choice, and where the real chat trace lies.
 
-Guarantees: with the same `LOCKSTEP_SEED` every test that takes the `seed` fixture, and every Hypothesis test, makes
-the same choices. The seed stands in pytest's header and in the output of each test that used it.
+Guarantees: with the same `LOCKSTEP_SEED` every test that takes the `seed` fixture, and every Hypothesis test,
+makes the same choices. The seed stands in pytest's header and in the output of each test that used it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """A seed of this test alone: it depends on the run's seed and the test's name, not on the order of tests."""
+    """A seed of this test alone: made from the run's seed and the test's name, whatever ran before."""
     value = random.Random(f"{SEED}:{request.node.nodeid}").randrange(2**32)
     print(f"seed of this test: {value} (LOCKSTEP_SEED={SEED})")
     return value
