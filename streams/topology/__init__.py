@@ -6,6 +6,27 @@ know: whether a cluster agrees (streams.adapters.cluster). Tested in tests/topol
 """
 
 from streams.topology.loading import load_topology
-from streams.topology.model import Limits, StageSpec, Timestamps, TopicSpec, Topology
+from streams.topology.model import (
+    DEAD_LETTER_TOPIC,
+    DELIVERY,
+    LEDGER_TOPIC,
+    STATE_TOPIC,
+    Limits,
+    StageSpec,
+    Timestamps,
+    TopicSpec,
+    Topology,
+)
 
-__all__ = ["Limits", "StageSpec", "Timestamps", "TopicSpec", "Topology", "load_topology"]
+__all__ = [
+    "DEAD_LETTER_TOPIC",
+    "DELIVERY",
+    "LEDGER_TOPIC",
+    "STATE_TOPIC",
+    "Limits",
+    "StageSpec",
+    "Timestamps",
+    "TopicSpec",
+    "Topology",
+    "load_topology",
+]

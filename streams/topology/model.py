@@ -6,7 +6,7 @@ Durations are milliseconds, sizes bytes. Tested in tests/topology/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations at run time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -138,7 +138,7 @@ class Topology:
         return tuple(name for name, topic in self.topics.items() if topic.trimmed)
 
     def topic_of(self, record: str) -> str:
-        """Return the name of the first topic that carries a record, e.g. SendRequest; raises TopologyError."""
+        """Return the first topic that carries a record, e.g. SendRequest; raises TopologyError."""
         for name, topic in self.topics.items():
             if record in topic.schema:
                 return name
