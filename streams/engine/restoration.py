@@ -1,0 +1,195 @@
+"""Reads a shard's own topics into its local store: at opening, and up to whatever point the claim protocol asks.
+
+Three topics hold all that a shard is: shard.state (state rows, progress, claims), shard.ledger, and inbox.updates.
+They are read under read_committed from the store's markers on; what was read is written, with the markers, in batches.
+Claims beyond the committed end are looked at under read_uncommitted. A store that cannot be continued from its
+markers is wiped first (`reason_to_wipe`), and restored in full.
+Tested in tests/engine/test_restoration.py on real Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.connection import Connection
+from streams.engine.claims import TABLE as CLAIMS
+from streams.engine.claims import ClaimLog
+from streams.engine.store import Store
+from streams.ports import Record, Restorer
+
+_FETCH_BYTES = 4 << 20
+_FETCH_WAIT_MS = 20
+_POLL_MS = 50
+_RECORDS_A_POLL = 20_000
+_OFFSET_BYTES = 8
+
+
+class _Rows:
+    """Rows read but not yet written; implements ports.Rows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.staged: dict[bytes, bytes | None] = {}
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.staged[key] = value
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.staged[key] if key in self.staged else self._store.get(key)
+
+
+class Restoration:
+    """Brings one shard's store up to the log, and its claims with it."""
+
+    def __init__(  # noqa: PLR0913  # one place builds it; each argument is another part's business
+        self,
+        connection: Connection,
+        number: int,
+        state_topic: str,
+        restorers: Sequence[Restorer],
+        store: Store,
+        claims: ClaimLog,
+        log_ends: Callable[[Sequence[TopicPartition]], Any],
+    ) -> None:
+        self._number = number
+        self._state = TopicPartition(state_topic, number)
+        self._restorers = {restorer.topic: restorer for restorer in restorers}
+        self._partitions = [self._state, *(TopicPartition(topic, number) for topic in self._restorers)]
+        self._store = store
+        self._claims = claims
+        self._log_ends = log_ends
+        self._connection = connection
+        self._consumer = _consumer(connection, "read_committed")
+        self._tail: AIOKafkaConsumer | None = None
+        self.rows_read = 0
+        self.rows_total = 0
+        """What there was to read when it was last asked; for progress bars."""
+
+    async def start(self) -> None:
+        """Connect, and begin where the store's markers stand; the store has been checked by reason_to_wipe."""
+        for key, value in self._store.rows(CLAIMS):
+            offset = int.from_bytes(value[:_OFFSET_BYTES], "big")
+            self._claims.observe(offset, key, value[_OFFSET_BYTES:], committed=True)
+        await self._consumer.start()
+        self._consumer.assign(self._partitions)
+        starts = await self._consumer.beginning_offsets(self._partitions)
+        for partition in self._partitions:
+            marker = self._store.marker(partition.topic)
+            self._consumer.seek(partition, starts[partition] if marker is None else marker)
+
+    async def close(self) -> None:
+        """Let go of the connections; the store stays open."""
+        await self._consumer.stop()
+        if self._tail is not None:
+            await self._tail.stop()
+
+    async def read_committed(self) -> None:
+        """Read what is committed now."""
+        await self._read_to(await self._consumer.end_offsets(self._partitions), None)
+
+    async def read_settled(self, patience_s: float) -> bool:
+        """Read until nothing before the present high watermark is undecided; False when patience ran out."""
+        return await self._read_to(await self._log_ends(self._partitions), time.monotonic() + patience_s)
+
+    async def observe_tail(self) -> None:
+        """Look at the claims between the committed end and the high watermark, decided or not."""
+        self._claims.discard_uncommitted()
+        end = (await self._log_ends([self._state]))[self._state]
+        position = await self._consumer.position(self._state)
+        if position >= end:
+            return
+        if self._tail is None:
+            self._tail = _consumer(self._connection, "read_uncommitted")
+            await self._tail.start()
+            self._tail.assign([self._state])
+        self._tail.seek(self._state, position)
+        while await self._tail.position(self._state) < end:
+            for records in (await self._tail.getmany(timeout_ms=_POLL_MS)).values():
+                for record in records:
+                    if record.key is not None and record.key.startswith(CLAIMS):
+                        self._claims.observe(record.offset, record.key, record.value, committed=False)
+
+    async def _read_to(self, ends: Mapping[TopicPartition, int], deadline: float | None) -> bool:
+        consumer = self._consumer
+        behind = {one: end for one, end in ends.items() if await consumer.position(one) < end}
+        self.rows_total = self.rows_read + sum([end - await consumer.position(one) for one, end in behind.items()])
+        while behind:
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
+            self._apply(fetched)
+            await self._mark(fetched)
+            behind = {one: end for one, end in behind.items() if await consumer.position(one) < end}
+            if behind and deadline is not None and time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0)
+        return True
+
+    def _apply(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        rows = _Rows(self._store)
+        staged = rows.staged
+        for partition, records in fetched.items():
+            self.rows_read += len(records)
+            restorer = self._restorers.get(partition.topic)
+            if restorer is not None:
+                restorer.restore(records, rows)
+                continue
+            for record in records:
+                key, value = record.key, record.value
+                if key is None:
+                    continue
+                if key.startswith(CLAIMS):
+                    self._claims.observe(record.offset, key, value, committed=True)
+                    if value is not None:
+                        if key in staged or self._store.get(key) is not None:
+                            continue
+                        value = record.offset.to_bytes(_OFFSET_BYTES, "big") + value
+                staged[key] = value
+        self._staged = staged
+
+    async def _mark(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        if fetched:
+            markers = {one.topic: await self._consumer.position(one) for one in fetched}
+            self._store.write(self._staged.items(), markers)
+
+
+def reason_to_wipe(  # noqa: PLR0913  # what is compared
+    store: Store,
+    topics: Sequence[str],
+    starts: Mapping[str, int],
+    ends: Mapping[str, int],
+    topic_ids: Mapping[str, str],
+    tombstones_kept_ms: int,
+    now_ms: int,
+) -> str | None:
+    """Return why a store cannot be continued from its markers, or None.
+
+    A marker below a topic's log start or above its end, a topic that was made anew, or a store that was offline for
+    longer than tombstones are kept (a deletion may be gone from the log): the store is wiped and restored in full.
+    """
+    written_at_ms = store.written_at_ms()
+    if written_at_ms is None:
+        return None
+    if now_ms - written_at_ms > tombstones_kept_ms:
+        return f"offline for {(now_ms - written_at_ms) // 1000} s, deletions may be gone from the log"
+    for topic in topics:
+        marker, known = store.marker(topic), store.topic_id(topic)
+        if known is not None and topic in topic_ids and known != topic_ids[topic]:
+            return f"{topic} was deleted and made anew"
+        if marker is not None and not starts[topic] <= marker <= ends[topic]:
+            return f"the marker of {topic} is {marker}, its log is {starts[topic]} to {ends[topic]}"
+    return None
+
+
+def _consumer(connection: Connection, isolation: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        isolation_level=isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        **connection.client_arguments(),
+    )

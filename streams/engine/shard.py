@@ -1,0 +1,270 @@
+"""A shard: partition p of every pipeline topic, with its state, its inputs, its clock and what its stages sent.
+
+Implements ports.Shard. `run` works on what the inputs have fetched, record by record, and leaves the effects staged:
+rows in the overlay, outputs in a list. Nothing is visible to anybody until the worker's unit of work commits; a
+record that fails is taken back whole and becomes a dead letter.
+Tested in tests/contract/test_shard_contract.py and tests/engine/test_shard.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from streams.codec import Format
+from streams.engine.overlay import Overlay
+from streams.engine.store import Store
+from streams.errors import Oversize, RecordError, TrimmedBelowProgress
+from streams.ids import shard_of
+from streams.limits import DEAD_LETTER_BYTES_MAX, EXPANSION_STEP, RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
+from streams.ports import DONE, Record, Stage
+from streams.tables import CLOCK, PROGRESS
+
+Output = tuple[str, int, bytes, bytes | None]
+"""Topic, partition, key, value (None is a tombstone)."""
+
+_PROGRESS = struct.Struct(">BQ")
+_CLOCK = struct.Struct(">BQQ")
+_VERSION = 1
+
+
+class ShardSettings(NamedTuple):
+    """What every shard of a worker shares."""
+
+    shards: int
+    clock_topics: frozenset[str]
+    dead_letters: Format
+    dead_letters_topic: str
+    expiry_hold_ms: int
+    """A jump of the clock beyond this holds expiry until the clock has moved as far again in small steps (D20)."""
+    input_records_max: int = 4_000
+    """Records that one input may hold in memory."""
+    input_bytes_max: int = 8 << 20
+    """Bytes that one input may hold in memory; one fetch may pass it once."""
+
+
+class Input:
+    """One input topic of a shard: what is fetched but not processed, and how far the shard has come."""
+
+    __slots__ = ("bytes_pending", "cursor", "fetched_to", "is_new", "next_offset", "pending", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.pending: deque[Record] = deque()
+        self.bytes_pending = 0
+        self.next_offset = 0
+        """Progress: the first offset that is not processed; committed with the unit."""
+        self.cursor = DONE
+        self.fetched_to = 0
+        """The first offset that is not in memory yet."""
+        self.is_new = True
+        """Whether this input has no progress yet: it begins at the log's start."""
+
+    def restore(self, row: bytes | None) -> None:
+        """Take the progress from its state row; a missing row is a new input."""
+        if row is not None:
+            _, self.next_offset = _PROGRESS.unpack_from(row)
+            self.cursor = row[_PROGRESS.size :]
+            self.is_new = False
+        self.fetched_to = self.next_offset
+
+    def begin_at(self, log_start: int) -> None:
+        """Compare with the log: a new input begins at its start; progress below it is a named stop."""
+        if self.is_new:
+            self.next_offset = self.fetched_to = max(self.next_offset, log_start)
+        elif self.next_offset < log_start:
+            raise TrimmedBelowProgress(
+                f"{self.topic} begins at {log_start}, but this shard has processed only up to {self.next_offset}: "
+                f"{log_start - self.next_offset} records were trimmed unread; the shard stays closed until an "
+                "operator accepts the loss (docs/operations.md, TRIMMED_BELOW_PROGRESS)"
+            )
+
+
+class Shard:
+    """State, inputs and outputs of one owned shard; implements ports.Shard."""
+
+    def __init__(self, number: int, store: Store, settings: ShardSettings) -> None:
+        self.number = number
+        self.store = store
+        self.settings = settings
+        self.overlay = Overlay(store)
+        self.state = self.overlay
+        self.inputs: dict[str, Input] = {}
+        self.outputs: list[Output] = []
+        self.counters: Counter[str] = Counter()
+        self._counted: list[tuple[str, int]] = []
+        self._stages: dict[str, Stage] = {}
+        self._advanced: set[str] = set()
+        self.now_ms = 0
+        self._hold_until_ms = 0
+        clock = self.overlay.get(CLOCK.byte)
+        if clock is not None:
+            _, self.now_ms, self._hold_until_ms = _CLOCK.unpack(clock)
+        self.claim_number = 0
+        """Number of the claim under which the shard is owned: the fencing token."""
+
+    def add_stage(self, stage: Stage) -> None:
+        """Give the shard one of its stages; each input topic has one."""
+        for topic in stage.topics:
+            self._stages[topic] = stage
+            one = self.inputs[topic] = Input(topic)
+            one.restore(self.overlay.get(progress_key(topic)))
+
+    # -- ports.Shard ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_expiry_held(self) -> bool:
+        return self.now_ms < self._hold_until_ms
+
+    def emit(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
+        if len(key) + len(value) + RECORD_OVERHEAD_BYTES > RECORD_BYTES_MAX:
+            size = len(key) + len(value) + RECORD_OVERHEAD_BYTES
+            raise Oversize(f"{topic} takes records of {RECORD_BYTES_MAX} bytes, this one would have {size}")
+        self.outputs.append((topic, partition, key, value))
+
+    def dead_letter(self, record: Record, code: str, detail: str) -> None:
+        value = self.settings.dead_letters.encode(
+            {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "key": record.key,
+                "value": _fitting(record.value),
+                "headers": [{"key": key, "value": header} for key, header in record.headers],
+                "code": code,
+                "detail": detail[:1_000],
+                "at_ms": record.timestamp,
+            }
+        )
+        self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
+        self.count("engine.dead_letters")
+
+    def shard_of(self, key: str) -> int:
+        return shard_of(key, self.settings.shards)
+
+    def count(self, metric: str, amount: int = 1) -> None:
+        self._counted.append((metric, amount))
+
+    # -- Input -----------------------------------------------------------------------------------------------------
+
+    def take(self, topic: str, start: int, records: Sequence[Record]) -> bool:
+        """Add what was fetched from offset `start` on.
+
+        Returns False, and takes nothing, when that leaves out what lies between (the host threw a batch away in a
+        rebalance): the caller seeks to `fetched_to` again. What is already there is skipped.
+        """
+        one = self.inputs[topic]
+        if start > one.fetched_to:
+            return False
+        if not records or records[-1].offset < one.fetched_to:
+            return True
+        fresh = records if records[0].offset >= one.fetched_to else [r for r in records if r.offset >= one.fetched_to]
+        one.pending.extend(fresh)
+        one.bytes_pending += sum(len(record.value or b"") for record in fresh)
+        one.fetched_to = fresh[-1].offset + 1
+        return True
+
+    def has_room(self, topic: str) -> bool:
+        """Whether more of a topic may be fetched."""
+        one = self.inputs[topic]
+        settings = self.settings
+        return len(one.pending) < settings.input_records_max and one.bytes_pending < settings.input_bytes_max
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a record is waiting or half done."""
+        return any(one.pending for one in self.inputs.values())
+
+    # -- Unit of work ------------------------------------------------------------------------------------------------
+
+    def run(self, budget: int, is_over: Callable[[], bool]) -> int:
+        """Process up to `budget` records, or until `is_over`; return how many. Effects stay staged.
+
+        A step of a long expansion counts as limits.EXPANSION_STEP records. Inputs are served in turn.
+        """
+        done = 0
+        for one in self.inputs.values():
+            if not one.pending:
+                continue
+            share = budget - done
+            if share <= 0 or is_over():
+                break
+            done += self._run_input(one, share, is_over)
+        return done
+
+    def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool]) -> int:
+        stage = self._stages[one.topic]
+        is_clock = one.topic in self.settings.clock_topics
+        pending, overlay = one.pending, self.overlay
+        done = 0
+        while pending and done < budget:
+            record = pending[0]
+            if is_clock and record.timestamp > self.now_ms:
+                self._advance_clock(record.timestamp)
+            mark, outputs_before, counted_before = overlay.mark(), len(self.outputs), len(self._counted)
+            try:
+                cursor = stage.process(record, one.cursor)
+            except RecordError as error:
+                overlay.roll_back(mark)
+                del self.outputs[outputs_before:], self._counted[counted_before:]
+                self.dead_letter(record, error.code, str(error))
+                cursor = DONE
+            one.cursor = cursor
+            if cursor:
+                done += EXPANSION_STEP
+            else:
+                done += 1
+                pending.popleft()
+                one.bytes_pending -= len(record.value or b"")
+                one.next_offset = record.offset + 1
+            if not done & 63 and is_over():
+                break
+        self._advanced.add(one.topic)
+        return done
+
+    def stage_progress(self) -> None:
+        """Put the progress of every advanced input, and the clock, among the unit's writes."""
+        for topic in self._advanced:
+            one = self.inputs[topic]
+            self.overlay.put(progress_key(topic), progress_row(one.next_offset, one.cursor))
+            one.is_new = False
+        if self._advanced & self.settings.clock_topics:
+            self.overlay.put(CLOCK.byte, _CLOCK.pack(_VERSION, self.now_ms, self._hold_until_ms))
+        self._advanced.clear()
+
+    def committed(self, markers: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Write the unit to the local store; return what was counted."""
+        self.overlay.committed(dict(markers))
+        self.outputs = []
+        counted, self._counted = self._counted, []
+        return counted
+
+    def _advance_clock(self, to_ms: int) -> None:
+        """Move the shard clock; a jump holds expiry until the clock has moved on in small steps (D20)."""
+        hold = self.settings.expiry_hold_ms
+        if self.now_ms and to_ms - self.now_ms > hold:
+            self._hold_until_ms = to_ms + hold
+            self.count("engine.clock_jumps")
+        self.now_ms = to_ms
+
+
+def progress_key(topic: str) -> bytes:
+    """Return the state key of an input's progress."""
+    return PROGRESS.byte + topic.encode()
+
+
+def progress_row(next_offset: int, cursor: bytes) -> bytes:
+    """Return the state row of an input's progress: version, next offset (8 bytes, big-endian), cursor."""
+    return _PROGRESS.pack(_VERSION, next_offset) + cursor
+
+
+def parse_progress(row: bytes) -> tuple[int, bytes]:
+    """Return (next offset, cursor) of a progress row."""
+    return _PROGRESS.unpack_from(row)[1], row[_PROGRESS.size :]
+
+
+def _fitting(value: bytes | None) -> bytes | None:
+    """Return the value, cut only where it could not be kept at all (larger than any pipeline topic takes)."""
+    return None if value is None else value[: DEAD_LETTER_BYTES_MAX - 65_536]
