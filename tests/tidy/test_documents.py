@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from tests.tidy.files import ROOT, project_files, shown, text_of
 
 MAKE_TARGETS = set(re.findall(r"^([a-z][a-z-]*):.*## ", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
 FENCED = re.compile(r"^```(?:sh|shell|bash|console)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
@@ -86,6 +89,16 @@ def test_a_command_that_does_not_exist_would_be_noticed() -> None:
     assert problem_with(["conjure"], root) == "there is no command 'conjure'"
     assert problem_with(["up", "--conjure"], root) == "there is no option --conjure"
     assert problem_with(["up", "--workers", "2", "--help"], root) is None
+
+
+@pytest.mark.parametrize("path", project_files(".md"), ids=shown)
+def test_every_python_example_imports_what_exists(path: Path) -> None:
+    """A Python block of a document is valid, and has every name that it imports from somewhere."""
+    for block in PYTHON.findall(text_of(path)):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = import_module(node.module or "")
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 @pytest.mark.parametrize("path", project_files(".md"), ids=shown)
