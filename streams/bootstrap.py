@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncio
+
 import faust
 
 from streams.adapters.cluster import Cluster
@@ -17,6 +19,8 @@ from streams.codec import Codec
 from streams.connection import Connection
 from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
 from streams.engine.host import Host, HostSettings
+from streams.engine.housekeeping import keep_house
+from streams.engine.pages import add_pages
 from streams.engine.shard import Shard, ShardSettings
 from streams.ports import Restorer, Stage
 from streams.topology import Topology
@@ -63,6 +67,7 @@ def assemble(
         )
     )
     cluster = Cluster(settings.connection)
+    fetching = Fetching(app)
 
     async def members(group: str) -> set[str]:
         return {member.client_id for member in await cluster.group_members(group)}
@@ -89,14 +94,21 @@ def assemble(
             memory_bytes=settings.memory_bytes,
         ),
         membership_of(app, members),
-        Fetching(app),
+        fetching,
         cluster,
     )
     feed(app, topics, host)
+    add_pages(app, host, fetching)
 
     async def run() -> None:
         async with cluster:
-            await host.run()
+            house = asyncio.create_task(
+                keep_house(host, topology.trimmed_topics, cluster.delete_records, fetching.hint)
+            )
+            try:
+                await host.run()
+            finally:
+                house.cancel()
 
     async def stop() -> None:
         await host.stop()

@@ -58,6 +58,12 @@ class Fetching:
         assert isinstance(consumer, Consumer)  # our transport makes it
         consumer.hold(topic, partition)
 
+    async def hint(self, offsets: dict[tuple[str, int], int]) -> None:
+        """Write progress as group offsets, for ordinary lag tools; nothing of ours reads them."""
+        consumer = self._app.consumer
+        assert isinstance(consumer, Consumer)  # our transport makes it
+        await consumer.hint(offsets)
+
     def end(self, topic: str, partition: int) -> int | None:
         """Return the committed end of an assigned partition as of the last fetch."""
         consumer = self._app.consumer

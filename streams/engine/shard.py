@@ -97,11 +97,14 @@ class Shard:
         self._counted: list[tuple[str, int]] = []
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
+        self._staged_to: dict[str, int] = {}
         self.now_ms = 0
         self._hold_until_ms = 0
         clock = self.overlay.get(CLOCK.byte)
         if clock is not None:
             _, self.now_ms, self._hold_until_ms = _CLOCK.unpack(clock)
+        self.committed_to: dict[str, int] = {}
+        """Input topic -> progress as of the last committed unit of this tenure."""
         self.claim_number = 0
         """Number of the claim under which the shard is owned: the fencing token."""
 
@@ -226,6 +229,7 @@ class Shard:
 
     def stage_progress(self) -> None:
         """Put the progress of every advanced input, and the clock, among the unit's writes."""
+        self._staged_to = {topic: self.inputs[topic].next_offset for topic in self._advanced}
         for topic in self._advanced:
             one = self.inputs[topic]
             self.overlay.put(progress_key(topic), progress_row(one.next_offset, one.cursor))
@@ -237,6 +241,7 @@ class Shard:
     def committed(self, markers: Mapping[str, int]) -> list[tuple[str, int]]:
         """Write the unit to the local store; return what was counted."""
         self.overlay.committed(dict(markers))
+        self.committed_to |= self._staged_to
         self.outputs = []
         counted, self._counted = self._counted, []
         return counted

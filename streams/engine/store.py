@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +142,8 @@ class Store:
     def close(self) -> None:
         """Close quickly: background work is cancelled, the write-ahead log keeps what is not flushed."""
         self._db.cancel_all_background(True)
-        self._db.close()
+        with suppress(Exception):  # "Shutdown in progress": the flush that we do not want was refused
+            self._db.close()
 
 
 def wipe(path: Path) -> None:

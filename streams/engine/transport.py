@@ -28,7 +28,7 @@ from streams.ports import Record
 if TYPE_CHECKING:
     from faust.types import AppT, EventT, Message
 
-_FETCH_WAIT_MS = 100
+_FETCH_WAIT_MS = 20
 _PARTITION_FETCH_BYTES = 1 << 20
 _BATCH_RECORDS_MAX = 4_000
 _WAIT_S = 1.0
@@ -70,6 +70,8 @@ class BatchSchema(faust.Schema):
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Not a thread: Faust's consumer thread on the main loop."""
+
+    wait_for_shutdown = False  # there is no thread that would say so
 
     async def start(self) -> None:
         await Service.start(self)
@@ -152,6 +154,15 @@ class Consumer(driver.Consumer):
         self._positions.pop((topic, partition), None)
         if consumer is not None and one in consumer.assignment():
             consumer.pause(one)
+
+    async def hint(self, offsets: dict[tuple[str, int], int]) -> None:
+        """Write progress as group offsets, for ordinary lag tools; nothing of ours reads them."""
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
+        assigned = consumer.assignment()
+        known = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        known = {one: offset for one, offset in known.items() if one in assigned}
+        if known:
+            await consumer.commit(known)
 
     def end(self, topic: str, partition: int) -> int | None:
         """Return the committed end of an assigned partition, as of the last fetch; None before the first."""

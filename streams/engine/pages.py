@@ -1,0 +1,138 @@
+"""What a worker shows of itself over HTTP, as JSON: its shards, its agents, its state tables.
+
+/lockstep/status   worker, broker, shards with owner claim, progress and lag of each input, counters
+/lockstep/agents   agents with their topics and what waits in their shards
+/lockstep/tables   state tables: name, meaning, changelog, rows and bytes (rows are counted when asked: ?count=1)
+/lockstep/tables/NAME/KEY   rows of a table whose key begins with KEY (an account, a thread, ...)
+
+Read-only; nothing here takes part in processing. Tested in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import faust
+from faust.web import Request, Response, View
+
+from streams.engine.app import Fetching
+from streams.engine.host import Host
+from streams.engine.shard import Shard
+from streams.tables import TABLES, TableSpec
+
+_ROWS_MAX = 100
+
+
+def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
+    """Return what /lockstep/status shows; keys are stable."""
+    return {
+        "worker": host.settings.worker,
+        "app": host.settings.app,
+        "pid": os.getpid(),
+        "broker": host.broker,
+        "generation": host.membership.generation,
+        "shards": [_shard_of(host, number, fetching) for number in sorted(host.status)],
+        "counters": dict(sorted(host.counters.items())),
+    }
+
+
+def _shard_of(host: Host, number: int, fetching: Fetching) -> dict[str, Any]:
+    status = host.status[number]
+    shard = host.shards.get(number)
+    shown: dict[str, Any] = {
+        "shard": number,
+        "state": status.state,
+        "detail": status.detail,
+        "rows_read": status.rows_read,
+        "rows_total": status.rows_total,
+        "claim": None if shard is None else shard.claim_number,
+        "clock_ms": None if shard is None else shard.now_ms,
+        "inputs": {},
+    }
+    if shard is not None:
+        shown["inputs"] = {topic: _input_of(shard, topic, fetching) for topic in shard.inputs}
+        shown["is_expiry_held"] = shard.is_expiry_held
+    return shown
+
+
+def _input_of(shard: Shard, topic: str, fetching: Fetching) -> dict[str, Any]:
+    one = shard.inputs[topic]
+    end = fetching.end(topic, shard.number)
+    return {
+        "progress": one.next_offset,
+        "is_half_done": bool(one.cursor),
+        "pending": len(one.pending),
+        "end": end,
+        "lag": None if end is None else max(0, end - one.next_offset),
+    }
+
+
+def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
+    """Add the pages to a worker's web server."""
+
+    @app.page("/lockstep/status")
+    class StatusPage(View):
+        """GET the worker's status."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            return self.json(status_of(host, fetching))
+
+    @app.page("/lockstep/agents")
+    class AgentsPage(View):
+        """GET the agents."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            return self.json({"agents": [_agent(host, topic) for topic in host.settings.input_topics]})
+
+    @app.page("/lockstep/tables")
+    class TablesPage(View):
+        """GET the state tables."""
+
+        async def get(self, request: Request) -> Response:
+            counted = request.query.get("count") == "1"
+            return self.json({"tables": [_table(host, table, counted=counted) for table in TABLES]})
+
+    @app.page("/lockstep/tables/{name}/{key}")
+    class RowsPage(View):
+        """GET the rows of a table whose key begins with a text."""
+
+        async def get(self, request: Request, name: str, key: str) -> Response:  # noqa: ARG002  # Faust's signature
+            table = next((table for table in TABLES if table.name == name), None)
+            if table is None:
+                return self.json({"error": "UNKNOWN_TABLE", "tables": [one.name for one in TABLES]}, status=404)
+            return self.json({"table": name, "rows": list(islice(_rows(host, table, key), _ROWS_MAX))})
+
+    del StatusPage, AgentsPage, TablesPage, RowsPage  # registered by the decorator
+
+
+def _agent(host: Host, topic: str) -> dict[str, Any]:
+    return {
+        "name": topic,
+        "topics": [topic],
+        "shards": sorted(host.shards),
+        "pending": sum(len(shard.inputs[topic].pending) for shard in host.shards.values()),
+    }
+
+
+def _table(host: Host, table: TableSpec, *, counted: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": table.name, "meaning": table.meaning, "changelog": table.changelog.value}
+    if counted:
+        rows = [
+            (len(key) + len(value)) for shard in host.shards.values() for key, value in shard.store.rows(table.byte)
+        ]
+        shown |= {"rows": len(rows), "bytes": sum(rows)}
+    return shown
+
+
+def _rows(host: Host, table: TableSpec, key: str) -> Iterator[dict[str, Any]]:
+    prefix = table.byte + key.encode()
+    for number, shard in sorted(host.shards.items()):
+        for row_key, value in shard.store.rows(prefix):
+            yield {"shard": number, "key": _readable(row_key[1:]), "value": _readable(value), "hex": value.hex()}
+
+
+def _readable(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
