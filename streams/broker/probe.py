@@ -1,6 +1,6 @@
 """Asks a broker, over its own protocol, whether it serves: more than that its port accepts connections.
 
-One Metadata request (version 1, no topics), written by hand so that a start needs no client, thread or event loop.
+One Metadata request (version 1, no topics), written by hand: a start needs no client, thread or event loop.
 A broker lists itself there once it is registered and unfenced. Source of the layout: Kafka protocol guide.
 Tested in tests/broker/test_probe.py.
 """

@@ -6,10 +6,13 @@ Tested in tests/broker/test_settings.py, and by every test that starts a broker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streams.broker.errors import SettingRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 HOST = "127.0.0.1"
 
@@ -48,6 +51,10 @@ _DEFAULTS: Mapping[str, str] = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # The default takes 128 MiB of the heap at once; 32 MiB hold 1.2 million keys a pass.
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
+    # After a SIGKILL the controller refuses the new broker until the old one's session is over (default 9 s).
+    # Not shorter: a machine that is busy for so long would see its only broker fenced for a moment.
+    "broker.session.timeout.ms": "2500",
+    "broker.heartbeat.interval.ms": "250",
     # Two cores are shared with the workers.
     "num.network.threads": "2",
     "num.io.threads": "4",
@@ -60,8 +67,8 @@ def server_properties(
     """The whole server.properties. Raises SettingRefused for an override of its place or role."""
     if taken := sorted(_OWN & overrides.keys()):
         raise SettingRefused(
-            f"The embedded broker chooses {', '.join(taken)} itself; leave them out, or run a cluster of your "
-            "own and name it in LOCKSTEP_BOOTSTRAP."
+            f"The embedded broker chooses {', '.join(taken)} itself; leave them out, or run a cluster of "
+            "your own and name it in LOCKSTEP_BOOTSTRAP."
         )
     own = {
         "process.roles": "broker,controller",
