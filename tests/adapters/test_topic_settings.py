@@ -15,7 +15,7 @@ def test_age_and_size_never_empty_a_topic_that_is_trimmed_by_progress() -> None:
 
 
 def test_the_broker_stamps_every_record_of_a_clock_topic() -> None:
-    """D20: ages are told by the append time, never by a client's clock."""
+    """Ages are told by the append time, never by a client's clock."""
     topology = load_topology()
     for name in topology.clock_topics:
         assert topic_settings(topology, topology.topics[name])["message.timestamp.type"] == "LogAppendTime"
@@ -38,7 +38,7 @@ def test_the_state_topic_is_compacted_and_keeps_tombstones_for_a_day() -> None:
 
 
 def test_the_ledger_is_cut_into_segments_of_one_bucket() -> None:
-    """D11: a token is forgotten soon after its window; Kafka frees whole segments only."""
+    """A token is forgotten soon after its window; Kafka frees whole segments only."""
     topology = load_topology()
     settings = topic_settings(topology, topology.topics["shard.ledger"])
     assert settings["cleanup.policy"] == "delete"

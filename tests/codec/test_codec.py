@@ -91,7 +91,7 @@ def test_a_value_that_was_cut_is_refused(data: st.DataObject, name: str) -> None
 
 @given(body=st.binary(max_size=64), name=st.sampled_from(NAMES))
 def test_any_bytes_give_a_record_or_a_named_error(body: bytes, name: str) -> None:
-    """D18: what cannot be decoded is UNDECODABLE, whatever it is."""
+    """What cannot be decoded is UNDECODABLE, whatever it is."""
     with suppress(Undecodable):
         assert CODEC.decode(CODEC[name].frame + body)[0] == name
 
