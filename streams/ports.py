@@ -8,7 +8,7 @@ fails, and becomes visible to others only when the unit of work commits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 DONE = b""
 """The cursor of a record that is finished."""
@@ -123,26 +123,47 @@ class Stage(Protocol):
         ...
 
 
-class UpdateSink(Protocol):
-    """Receives each canonical inbox update in the same unit of work that made it (delivery, behind the sequencer)."""
+class CanonicalUpdate(NamedTuple):
+    """One entry of an inbox, the same for all endpoints of its account."""
 
-    def deliver(self, account_id: str, epoch: int, seq: int, token: Mapping[str, int] | None, tail: bytes) -> None: ...
+    account_id: str
+    epoch: int
+    seq: int
+    token: Mapping[str, int] | None
+    """Token of the request, in the sender's own inbox."""
+    tail: bytes
+    """Encoded fields from message_id on."""
+
+
+class UpdateSink(Protocol):
+    """Receives each canonical update in the unit of work that made it (delivery, behind the sequencer)."""
+
+    def deliver(self, update: CanonicalUpdate) -> None: ...
+
+
+class Customised(NamedTuple):
+    """What one endpoint gets of an update."""
+
+    value: bytes
+    """The framed EndpointUpdate."""
+    is_fallback: bool
+    """Whether a fallback stands for something that could not be customised (Q17)."""
 
 
 class Customiser(Protocol):
-    """Turns a canonical update into what one endpoint gets. Pure: same update, same parameters, same bytes."""
+    """Turns a canonical update into what one endpoint gets. Pure: same input, same bytes."""
 
     def customise(
-        self,
-        parameters: EndpointParameters,
-        account_id: str,
-        endpoint_id: str,
-        epoch: int,
-        seq: int,
-        token: Mapping[str, int] | None,
-        tail: bytes,
-    ) -> bytes:
-        """Return the framed EndpointUpdate."""
+        self, endpoint_id: str, parameters: EndpointParameters, update: CanonicalUpdate
+    ) -> Customised:
+        """Return what the endpoint gets; never raises for an update's content."""
+        ...
+
+    def tombstone(self, endpoint_id: str, update: CanonicalUpdate, reason: str) -> bytes:
+        """Return the framed EndpointUpdate that takes an update's place.
+
+        An empty tail: nothing is known of the update but its number.
+        """
         ...
 
 

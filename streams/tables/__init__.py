@@ -1,7 +1,7 @@
 """The state tables of a shard: typed views on the port `State`, one file a table or family.
 
-A key starts with its table's byte; a value starts with a version byte. Every table is listed in `TABLES` with its
-byte and its changelog, which is what the engine, the table look-up and the documentation go by.
+A key starts with its table's byte; a value starts with a version byte. Every table is listed in `TABLES`
+with its byte and its changelog, which is what the engine, the table look-up and the documentation go by.
 """
 
 from __future__ import annotations
@@ -33,11 +33,28 @@ CLAIMS = TableSpec("claims", b"\x01", Changelog.STATE, "who owns the shard (engi
 PROGRESS = TableSpec("progress", b"\x02", Changelog.STATE, "topic -> next offset, cursor (engine)")
 CLOCK = TableSpec("clock", b"\x03", Changelog.STATE, "the shard clock (engine)")
 THREADS = TableSpec("threads", b"\x10", Changelog.STATE, "thread -> position, member count, chunks")
-MEMBERS = TableSpec("members", b"\x11", Changelog.STATE, "thread + chunk number -> up to 128 members: account, since")
+MEMBERS = TableSpec(
+    "members", b"\x11", Changelog.STATE, "thread + chunk number -> up to 128 members: account, since"
+)
 POSITIONS = TableSpec("position", b"\x20", Changelog.STATE, "account -> epoch, next seq, first kept seq")
-ENDPOINTS = TableSpec("endpoints", b"\x21", Changelog.STATE, "account -> its endpoints: parameters, acked, sent, attachment")
-LEDGER = TableSpec("ledger", b"\x30", Changelog.LEDGER, "bucket + client + token -> payload digest, refused code")
-RECENT = TableSpec("recent", b"\x31", Changelog.DERIVED, "client -> most recent client timestamp (from the ledger)")
+ENDPOINTS = TableSpec(
+    "endpoints", b"\x21", Changelog.STATE, "account -> its endpoints: parameters, acked, sent, attachment"
+)
+LEDGER = TableSpec("ledger", b"\x30", Changelog.LEDGER, "token + client -> payload digest, refused code")
+RECENT = TableSpec(
+    "recent", b"\x31", Changelog.DERIVED, "day + client -> most recent timestamp (from ledger)"
+)
 QUEUE = TableSpec("queue", b"\x40", Changelog.INBOX_UPDATES, "account + seq -> canonical update")
 
-TABLES: tuple[TableSpec, ...] = (CLAIMS, PROGRESS, CLOCK, THREADS, MEMBERS, POSITIONS, ENDPOINTS, LEDGER, RECENT, QUEUE)
+TABLES: tuple[TableSpec, ...] = (
+    CLAIMS,
+    PROGRESS,
+    CLOCK,
+    THREADS,
+    MEMBERS,
+    POSITIONS,
+    ENDPOINTS,
+    LEDGER,
+    RECENT,
+    QUEUE,
+)

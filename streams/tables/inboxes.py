@@ -1,0 +1,129 @@
+"""Inboxes: where each account's queue stands, and the updates that are kept in it.
+
+`position`: account -> epoch, next seq, first kept seq. `queue`: account + seq -> epoch, token and tail of
+the canonical update: all that is needed to customise it again, for any endpoint. The queue's changelog is
+inbox.updates itself, so a row costs nothing beyond the update; `QueueRestorer` derives rows from that topic
+and leaves out what was trimmed. A row of another epoch than the one asked for is no row. Tested in
+tests/tables/test_inboxes.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.tables import POSITIONS, QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.codec import Codec
+    from streams.ports import Record, Rows, State
+
+UPDATES = "inbox.updates"
+EPOCH_FIRST = 1
+
+_VERSION = 1
+_POSITION = struct.Struct(">BQQQ")
+_ROW = struct.Struct(">BQ")
+_SEQ_BYTES = 8
+_PREFIXES = 32_768
+"""Accounts whose encoded key prefix is kept: about 6 MiB."""
+
+
+class Inbox(NamedTuple):
+    """What the position table says of one account's inbox."""
+
+    epoch: int
+    seq_next: int
+    seq_first_kept: int
+
+    @property
+    def head(self) -> int:
+        """The greatest number given in this epoch; 0 before the first."""
+        return self.seq_next - 1
+
+    def appended(self) -> Inbox:
+        """Return the inbox after one more update."""
+        return Inbox(self.epoch, self.seq_next + 1, self.seq_first_kept)
+
+    def trimmed(self, count: int) -> Inbox:
+        """Return the inbox without its oldest `count` updates."""
+        return Inbox(self.epoch, self.seq_next, self.seq_first_kept + count)
+
+
+NEW = Inbox(EPOCH_FIRST, 1, 1)
+"""The inbox of an account that never got anything."""
+
+
+@lru_cache(maxsize=_PREFIXES)
+def _keys(account_id: str) -> tuple[bytes, bytes]:
+    account = account_id.encode()
+    return POSITIONS.byte + account, QUEUE.byte + account + b"\0"
+
+
+def _queue_key(account_id: str, seq: int) -> bytes:
+    return _keys(account_id)[1] + seq.to_bytes(_SEQ_BYTES, "big")
+
+
+class InboxesTable:
+    """The two tables, read and written through a shard's state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def get(self, account_id: str) -> Inbox:
+        """Return where an inbox stands."""
+        row = self._state.get(_keys(account_id)[0])
+        return NEW if row is None else _parsed(row)
+
+    def put(self, account_id: str, inbox: Inbox) -> None:
+        """Write where an inbox stands."""
+        self._state.put(_keys(account_id)[0], _POSITION.pack(_VERSION, *inbox))
+
+    def append(self, account_id: str, epoch: int, seq: int, token_and_tail: bytes) -> None:
+        """Write the row of one update."""
+        self._state.put(_queue_key(account_id, seq), _ROW.pack(_VERSION, epoch) + token_and_tail)
+
+    def update(self, account_id: str, epoch: int, seq: int) -> bytes | None:
+        """Return token and tail of one update, or None when it is not kept."""
+        row = self._state.get(_queue_key(account_id, seq))
+        if row is None or _ROW.unpack_from(row)[1] != epoch:
+            return None
+        return row[_ROW.size :]
+
+    def forget_before(self, account_id: str, seq: int) -> None:
+        """Forget every row below `seq`, also those that an interrupted restore may have left behind."""
+        self._state.delete_range(_queue_key(account_id, 0), _queue_key(account_id, seq))
+
+
+class QueueRestorer:
+    """Implements ports.Restorer: rebuilds the queue table from inbox.updates.
+
+    Rows below the first kept seq of the position table are left out, if that table was restored before.
+    """
+
+    topic = UPDATES
+
+    def __init__(self, codec: Codec) -> None:
+        self._update = codec["InboxUpdate"].split("token")
+
+    def restore(self, records: Iterable[Record], rows: Rows) -> None:
+        """Put the row of each update."""
+        for record in records:
+            if record.value is None:
+                continue
+            head, token_and_tail = self._update.read(record.value)
+            account, epoch, seq = head["account_id"], head["epoch"], head["seq"]
+            position = rows.get(_keys(account)[0])
+            if position is not None:
+                inbox = _parsed(position)
+                if epoch < inbox.epoch or (epoch == inbox.epoch and seq < inbox.seq_first_kept):
+                    continue
+            rows.put(_queue_key(account, seq), _ROW.pack(_VERSION, epoch) + token_and_tail)
+
+
+def _parsed(row: bytes) -> Inbox:
+    _, epoch, seq_next, seq_first_kept = _POSITION.unpack(row)
+    return Inbox(epoch, seq_next, seq_first_kept)
