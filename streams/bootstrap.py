@@ -6,23 +6,32 @@ use. Importing this module has no side effects.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-
-import asyncio
 
 import faust
 
 from streams.adapters.cluster import Cluster
 from streams.codec import Codec
 from streams.connection import Connection
+from streams.delivery.customising import EndpointCustomiser
+from streams.delivery.forms import FormCatalogue
+from streams.delivery.stage import Delivery
 from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
 from streams.engine.host import Host, HostSettings
 from streams.engine.housekeeping import keep_house
 from streams.engine.pages import add_pages
 from streams.engine.shard import Shard, ShardSettings
+from streams.fanout.stage import FanoutStage
+from streams.ingest.stage import IngestStage
 from streams.ports import Restorer, Stage
+from streams.sequencer.stage import SequencerStage
+from streams.tables.inboxes import QueueRestorer
+from streams.tables.ledger import LedgerRestorer
+from streams.tables.tails import Tails
 from streams.topology import Topology
 from streams.topology.model import DEAD_LETTER_TOPIC, LEDGER_TOPIC, STATE_TOPIC
 
@@ -112,7 +121,48 @@ def assemble(
 
     async def stop() -> None:
         await host.stop()
-        await cluster.remove_static_member(app_name, f"{app_name}.{settings.worker}")
+        async with Cluster(settings.connection) as last_call:  # the worker's own may be closed by now
+            await last_call.remove_static_member(app_name, f"{app_name}.{settings.worker}")
 
     serve(app, run, stop)
     return app, host
+
+
+PIPELINE = "pipeline"
+DAY_MS = 86_400_000
+
+
+def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> tuple[faust.App, Host]:
+    """Return a worker of the pipeline: ingest, fanout, sequencer with delivery behind it, replay."""
+    forms = (resources.files("streams.delivery") / "forms.yaml").read_text("utf-8")
+    customiser = EndpointCustomiser(codec, Tails(codec), FormCatalogue.parse(forms))
+    kept_ms = topology.topics["inbox.updates"].retention_ms - DAY_MS
+
+    def stages(shard: Shard) -> Sequence[Stage]:
+        delivery = Delivery(shard, codec, customiser, topology.routes, topology.default_route)
+        return (
+            SequencerStage(shard, codec, delivery, kept_ms),
+            FanoutStage(shard, codec),
+            IngestStage(shard, codec, topology.timestamps),
+        )
+
+    def restorers() -> Sequence[Restorer]:
+        return LedgerRestorer(), QueueRestorer(codec)
+
+    return assemble(
+        settings,
+        topology,
+        codec,
+        app_name=PIPELINE,
+        topics=tuple(t for t in topology.inputs_of(PIPELINE) if t!='endpoint.commands'),
+        stages=stages,
+        restorers=restorers,
+    )
+
+
+WorkerOf = Callable[[WorkerSettings, Topology, Codec], faust.App]
+
+APPS: dict[str, WorkerOf] = {
+    PIPELINE: lambda settings, topology, codec: pipeline_worker(settings, topology, codec)[0],
+}
+"""What `lockstep worker --app` can run."""

@@ -1,0 +1,82 @@
+"""`lockstep worker`: one worker process in the foreground, as `lockstep up` starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from streams.cli.context import Cluster, cluster_options
+
+APPS = ("pipeline", "store")
+
+
+@click.command()
+@click.option(
+    "--app", "app_name", type=click.Choice(APPS), default="pipeline", show_default=True, help="What it does."
+)
+@click.option(
+    "--name", default="worker-0", show_default=True, help="Unique in its app; the same over restarts."
+)
+@click.option(
+    "--web-port", type=int, default=6066, show_default=True, help="Port of its status pages, on loopback."
+)
+@click.option(
+    "--session-timeout",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Seconds until a dead worker is noticed.",
+)
+@click.option(
+    "--memory-mib",
+    type=int,
+    default=192,
+    show_default=True,
+    help="RocksDB cache and write buffers of all shards.",
+)
+@click.option("--shards", type=int, help="Partitions of the pipeline topics; default: as in topology.yaml.")
+@click.option("--verbose", is_flag=True, help="Say more.")
+@cluster_options
+def worker(  # one argument an option
+    cluster: Cluster,
+    app_name: str,
+    name: str,
+    web_port: int,
+    session_timeout: float,
+    memory_mib: int,
+    shards: int | None,
+    verbose: bool,  # click passes flags by name
+) -> None:
+    """Run one worker in the foreground.
+
+    \b
+    Example:
+      lockstep topics create --bootstrap localhost:9092
+      lockstep worker --bootstrap localhost:9092 --name worker-0 --data-dir ./data
+    """
+    import uvloop  # loaded only by a worker
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    sys.argv = sys.argv[:1]  # Faust reads options from it at import
+    import faust  # after sys.argv is safe
+
+    from streams import bootstrap as wiring  # imports Faust
+    from streams import faults  # with the rest
+    from streams.codec import Codec  # with the rest
+    from streams.observe import logs  # with the rest
+
+    faults.arm_from_environment()
+    logs.configure(verbose=verbose)
+    topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
+    settings = wiring.WorkerSettings(
+        worker=name,
+        data_dir=cluster.data_dir,
+        connection=cluster.connection,
+        web_port=web_port,
+        session_timeout_s=session_timeout,
+        memory_bytes=memory_mib << 20,
+    )
+    app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
+    faust.Worker(app, loglevel="info" if verbose else "warning").execute_from_commandline()

@@ -1,0 +1,1 @@
+"""What a process says of itself: logs now; metrics are the business of the benchmark issue."""
