@@ -9,7 +9,7 @@ import click
 
 from streams.cli.context import EXIT_NO, Cluster, cluster_options, fail, out, print_json, run_async
 from streams.cli.feed import progress_bar
-from streams.cli.stores import store_pointers
+from streams.cli.stores import open_store, store_pointers
 from streams.client.feeding import OnProgress
 from streams.verify.drain import DrainCheck, Lag, total, wait_until_drained
 
@@ -61,5 +61,7 @@ async def _drain(cluster: Cluster, timeout_seconds: float, show: OnProgress) -> 
         most = max(most, left)
         show("records left", most - left, most)
 
-    async with DrainCheck(cluster.client_arguments(), cluster.topology, store_pointers(cluster)) as check:
-        return await wait_until_drained(check, timeout_seconds=timeout_seconds, on_lag=on_lag)
+    with open_store(cluster) as store:
+        pointers = store_pointers(cluster, store)
+        async with DrainCheck(cluster.client_arguments(), cluster.topology, pointers) as check:
+            return await wait_until_drained(check, timeout_seconds=timeout_seconds, on_lag=on_lag)

@@ -84,7 +84,7 @@ class GeneratedPlan:
             token = Token(self._start_at_ms - self._messages + number, number)
             operation = post(" ".join(chance.choices(_WORDS, k=chance.randint(1, 40))))
             if chance.random() < _FORM_PART:
-                operation = post_form("joined", {"name": sender})
+                operation = post_form("member_joined", {"name": sender})
             yield Request(sender, endpoint_name(1), self._names[group], operation, None, token)
 
 

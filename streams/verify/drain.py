@@ -58,8 +58,8 @@ class DrainCheck:
     async def __aenter__(self) -> Self:
         self._tail = await self._consumer()
         state = await self._consumer()
-        self._partitions = await partitions_of(self._tail, {*self._inputs, *self._store_inputs})
-        self._follower = ProgressFollower(state, await partitions_of(state, [STATE_TOPIC]))
+        self._partitions = await partitions_of(self._arguments, {*self._inputs, *self._store_inputs})
+        self._follower = ProgressFollower(state, await partitions_of(self._arguments, [STATE_TOPIC]))
         return self
 
     async def __aexit__(

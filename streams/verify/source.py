@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, TopologyError
@@ -63,7 +64,7 @@ class KafkaSource:
     async def capture(self, topics: Iterable[str]) -> None:
         """Fix the ends of topics, all at one moment; raises TopologyError for a topic that is not there."""
         consumer = self._started()
-        partitions = await partitions_of(consumer, topics)
+        partitions = await partitions_of(self._arguments, topics)
         starts, ends = await offsets_of(consumer, partitions)
         for at in partitions:
             self._spans.setdefault(at.topic, {})[at.partition] = Span(starts[at], ends[at])
@@ -115,24 +116,29 @@ async def start_consumer(client_arguments: Mapping[str, Any]) -> AIOKafkaConsume
         await consumer.start()
     except KafkaError as error:
         await consumer.stop()
-        where = client_arguments.get("bootstrap_servers", "the cluster")
-        raise BrokerUnavailable(f"Nothing answers at {where} ({error!r}); is it running?") from error
+        raise _unavailable(client_arguments, error) from error
     return consumer
 
 
-async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+async def partitions_of(client_arguments: Mapping[str, Any], topics: Iterable[str]) -> list[TopicPartition]:
     """Return all partitions of topics, as the cluster has them; raise TopologyError for a missing one."""
-    known = await consumer.topics()
+    admin = AIOKafkaAdminClient(**client_arguments)  # a consumer only knows partitions of what it is assigned
+    try:
+        await admin.start()
+        described = await admin.describe_topics(list(topics))
+    except KafkaError as error:
+        raise _unavailable(client_arguments, error) from error
+    finally:
+        await admin.close()
     partitions = []
-    for topic in topics:
-        numbers = consumer.partitions_for_topic(topic) if topic in known else None
-        if not numbers:
+    for topic in described:
+        if topic["error_code"]:
             raise TopologyError(
-                f"The cluster has no topic {topic}; make them with `lockstep topics create`, or look at "
-                "another cluster (--bootstrap, --data-dir)."
+                f"The cluster has no topic {topic['topic']}; make them with `lockstep topics create`, or "
+                "look at another cluster (--bootstrap, --data-dir)."
             )
-        partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
-    return partitions
+        partitions += [TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"]]
+    return sorted(partitions)
 
 
 async def offsets_of(
@@ -143,3 +149,8 @@ async def offsets_of(
         return await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     except KafkaError as error:
         raise BrokerUnavailable(f"The cluster does not tell its offsets: {error!r}") from error
+
+
+def _unavailable(client_arguments: Mapping[str, Any], error: KafkaError) -> BrokerUnavailable:
+    where = client_arguments.get("bootstrap_servers", "the cluster")
+    return BrokerUnavailable(f"Nothing answers at {where} ({error!r}); is it running?")
