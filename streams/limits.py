@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# -- What a client may send -------------------------------------------------------------------------------------
+# -- What a client may send --------------------------------------------------------------------------------
 
 ID_BYTES_MAX: Final = 128
 """Account, endpoint, thread, form and command ids, in UTF-8 bytes: they are keys in every topic and table."""
@@ -37,7 +37,7 @@ WINDOW_MAX: Final = 1_000_000
 MISSING_UPDATES_MAX: Final = 10_000
 """Updates that one MissingUpdates command may ask for; a larger wish is cut to it (has_more says so)."""
 
-# -- How work is cut --------------------------------------------------------------------------------------------
+# -- How work is cut ---------------------------------------------------------------------------------------
 
 RECORD_BYTES_MAX: Final = 1_048_576
 """One record of a pipeline topic, as Kafka counts it (key + value + overhead)."""
@@ -59,3 +59,24 @@ REPLAY_BATCH_BYTES: Final = 524_288
 
 MEMBERS_CHUNK: Final = 128
 """Members in one row of the members table: a change rewrites one row of a few KiB at most."""
+
+# -- Split store, for each partition -----------------------------------------------------------------------
+
+STORE_BATCH_RECORDS: Final = 500
+"""Records in one commit of a store: a few milliseconds on the event loop."""
+
+STORE_BATCH_BYTES: Final = RECORD_BYTES_MAX
+"""Bytes of records in one commit; reached by one record of the largest size."""
+
+STORE_WAITING_RECORDS: Final = 4 * STORE_BATCH_RECORDS
+"""Records fetched and not yet in the metadata store; with more, fetching pauses."""
+
+STORE_WAITING_BYTES: Final = 4 * STORE_BATCH_BYTES
+
+STORE_BACKLOG_RECORDS: Final = 8 * STORE_BATCH_RECORDS
+"""Records kept for a body store that is behind; above it they are dropped and read from the queue again."""
+
+STORE_BACKLOG_BYTES: Final = 8 * STORE_BATCH_BYTES
+
+STORE_READ_ROWS_MAX: Final = 1_000
+"""Rows that one read of a thread returns."""
