@@ -15,9 +15,11 @@ from streams.ids import delivery_key
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.codec import Codec
     from streams.ports import CanonicalUpdate, Customiser, Shard
     from streams.tables.endpoints import Endpoint
 
+REPLAY = "replay.updates"
 FALLBACKS = "delivery.fallbacks"
 REPLACED = "delivery.replaced"
 
@@ -26,11 +28,17 @@ class EndpointSender:
     """Makes and sends what the endpoints of a shard's accounts get."""
 
     def __init__(
-        self, shard: Shard, customiser: Customiser, routes: Mapping[str, str], default_route: str
+        self,
+        shard: Shard,
+        codec: Codec,
+        customiser: Customiser,
+        routes: Mapping[str, str],
+        default_route: str,
     ) -> None:
         """`routes`: route -> topic; a route that is unknown (by now) is served by the default one."""
         self._shard = shard
         self._customiser = customiser
+        self._wake_up = codec["WakeUp"]
         self._routes = routes
         self._default_topic = routes[default_route]
 
@@ -48,9 +56,28 @@ class EndpointSender:
 
     def send(self, endpoint: Endpoint, update: CanonicalUpdate) -> None:
         """Send an update on the endpoint's route; a tombstone of its seq where it does not fit the topic."""
+        try:
+            self._emit(endpoint, update, self.customised(endpoint, update))
+        except Oversize as error:
+            self.send_tombstone(endpoint, update, error.code)
+
+    def send_tombstone(self, endpoint: Endpoint, update: CanonicalUpdate, reason: str) -> None:
+        """Send a tombstone in an update's place on the endpoint's route."""
+        self._emit(endpoint, update, self.replaced(endpoint, update, reason))
+
+    def wake(self, endpoint: Endpoint, account_id: str) -> None:
+        """Tell an endpoint that its window is full (Q16)."""
+        fields = {
+            "account_id": account_id,
+            "endpoint_id": endpoint.endpoint_id,
+            "epoch": endpoint.epoch,
+            "sent_seq": endpoint.sent,
+        }
+        key = delivery_key(account_id, endpoint.endpoint_id)
+        self._shard.emit(REPLAY, key, self._wake_up.encode(fields), self._shard.number)
+        self._shard.count("delivery.parked")
+
+    def _emit(self, endpoint: Endpoint, update: CanonicalUpdate, value: bytes) -> None:
         topic = self._routes.get(endpoint.parameters.route, self._default_topic)
         key = delivery_key(update.account_id, endpoint.endpoint_id)
-        try:
-            self._shard.emit(topic, key, self.customised(endpoint, update), self._shard.number)
-        except Oversize as error:
-            self._shard.emit(topic, key, self.replaced(endpoint, update, error.code), self._shard.number)
+        self._shard.emit(topic, key, value, self._shard.number)

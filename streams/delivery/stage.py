@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from streams.delivery.customising import EndpointCustomiser
 from streams.delivery.forms import FormCatalogue
 from streams.delivery.sending import EndpointSender
-from streams.ids import delivery_key
 from streams.tables.endpoints import EndpointsTable
 from streams.tables.tails import Tails
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from streams.ports import CanonicalUpdate, Customiser, Shard
     from streams.tables.endpoints import Endpoint
 
-REPLAY = "replay.updates"
 _FORMS = Path(__file__).parent / "forms.yaml"
 
 
@@ -59,10 +57,8 @@ class Delivery:
         default_route: str,
     ) -> None:
         """`routes`: route -> topic."""
-        self._shard = shard
         self._endpoints = EndpointsTable(shard.state)
-        self._wake_up = codec["WakeUp"]
-        self.sender = EndpointSender(shard, customiser, routes, default_route)
+        self.sender = EndpointSender(shard, codec, customiser, routes, default_route)
 
     def deliver(self, update: CanonicalUpdate) -> None:
         """Send one update to the endpoints that get it now."""
@@ -81,18 +77,8 @@ class Delivery:
     def _delivered(self, endpoint: Endpoint, update: CanonicalUpdate) -> Endpoint:
         seq = update.seq
         if endpoint.sendable_until(seq) < seq:
-            self._wake(endpoint, update)
-            return endpoint._replace(is_parked=True, sent=seq - 1)
+            parked = endpoint._replace(is_parked=True, sent=seq - 1)
+            self.sender.wake(parked, update.account_id)
+            return parked
         self.sender.send(endpoint, update)
         return endpoint._replace(sent=seq) if endpoint.parameters.window else endpoint
-
-    def _wake(self, endpoint: Endpoint, update: CanonicalUpdate) -> None:
-        fields = {
-            "account_id": update.account_id,
-            "endpoint_id": endpoint.endpoint_id,
-            "epoch": update.epoch,
-            "sent_seq": update.seq - 1,
-        }
-        key = delivery_key(update.account_id, endpoint.endpoint_id)
-        self._shard.emit(REPLAY, key, self._wake_up.encode(fields), self._shard.number)
-        self._shard.count("delivery.parked")

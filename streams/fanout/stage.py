@@ -54,7 +54,7 @@ class FanoutStage:
     """Admits and expands the operations of a shard's threads."""
 
     name = "fanout"
-    topics = (OPERATIONS,)
+    topics: tuple[str, ...] = (OPERATIONS,)
 
     def __init__(self, shard: Shard, codec: Codec) -> None:
         self._shard = shard

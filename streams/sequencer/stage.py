@@ -34,7 +34,7 @@ class SequencerStage:
     """Numbers the appends to a shard's inboxes."""
 
     name = "sequencer"
-    topics = (APPENDS,)
+    topics: tuple[str, ...] = (APPENDS,)
 
     def __init__(self, shard: Shard, codec: Codec, sink: UpdateSink, kept_ms: int) -> None:
         """`kept_ms`: how long queue rows are kept, less than the retention of inbox.updates."""
