@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -37,6 +40,7 @@ APPS = ("pipeline", "store")
     help="RocksDB cache and write buffers of all shards.",
 )
 @click.option("--shards", type=int, help="Partitions of the pipeline topics; default: as in topology.yaml.")
+@click.option("--stop-with-stdin", is_flag=True, help="Stop when standard input ends: the supervisor is gone.")
 @click.option("--verbose", is_flag=True, help="Say more.")
 @cluster_options
 def worker(  # one argument an option
@@ -47,7 +51,8 @@ def worker(  # one argument an option
     session_timeout: float,
     memory_mib: int,
     shards: int | None,
-    verbose: bool,  # click passes flags by name
+    stop_with_stdin: bool,
+    verbose: bool,
 ) -> None:
     """Run one worker in the foreground.
 
@@ -68,6 +73,8 @@ def worker(  # one argument an option
     from streams.observe import logs  # with the rest
 
     faults.arm_from_environment()
+    if stop_with_stdin:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     logs.configure(verbose=verbose)
     topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
     settings = wiring.WorkerSettings(
@@ -80,3 +87,10 @@ def worker(  # one argument an option
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
     faust.Worker(app, loglevel="info" if verbose else "warning").execute_from_commandline()
+
+
+def _stop_at_end_of_input() -> None:
+    """Wait for the other end of standard input to close, however its process ended; then stop in order."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
