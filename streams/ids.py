@@ -1,7 +1,7 @@
 """Names, positions and hashes: what identifies things, for ever.
 
-The hashes are part of the format: BLAKE2b with an 8-byte digest over length-prefixed UTF-8 (each part is preceded by
-its length in bytes as a 4-byte big-endian number; integers are hashed as their decimal text).
+The hashes are part of the format: BLAKE2b with an 8-byte digest over length-prefixed UTF-8 (each part is
+preceded by its length in bytes as a 4-byte big-endian number; integers are hashed as their decimal text).
 shard = murmur2 of the UTF-8 account or thread, as Kafka's default partitioner computes it.
 Tested in tests/test_ids.py with vectors that must never change.
 """
@@ -58,7 +58,19 @@ def account_hash(account_id: str) -> bytes:
 
 def message_id(account_id: str, endpoint_id: str, token: Token) -> bytes:
     """Return the 16-byte id of a message: the same on every retry and after any failover (spec 1)."""
-    return account_hash(account_id) + hash64((account_id, endpoint_id, str(token.timestamp_ms), str(token.nonce)))
+    author, client = _client_parts(account_id, endpoint_id)
+    timestamp, nonce = b"%d" % token.timestamp_ms, b"%d" % token.nonce
+    # hash64 of the four parts, with the client's two prepared: this is the measured hot path.
+    parts = b"%b\0\0\0%c%b\0\0\0%c%b" % (client, len(timestamp), timestamp, len(nonce), nonce)
+    return author + blake2b(parts, digest_size=8).digest()
+
+
+@lru_cache(maxsize=65_536)  # entries are twice as large as those of the other caches
+def _client_parts(account_id: str, endpoint_id: str) -> tuple[bytes, bytes]:
+    """Return the author's hash, and account and endpoint as length-prefixed parts."""
+    account, endpoint = account_id.encode(), endpoint_id.encode()
+    parts = (len(account).to_bytes(4, "big"), account, len(endpoint).to_bytes(4, "big"), endpoint)
+    return account_hash(account_id), b"".join(parts)
 
 
 def is_author(message: bytes, account_id: str) -> bool:
@@ -81,7 +93,8 @@ def delivery_key(account_id: str, endpoint_id: str) -> bytes:
 def id_problem(name: str) -> str | None:
     """Return the stable code of what is wrong with an id, or None (D18).
 
-    Ids are 1 to 128 UTF-8 bytes without control characters: NUL separates account and endpoint in delivery keys.
+    Ids are 1 to 128 UTF-8 bytes without control characters: NUL separates account and endpoint in delivery
+    keys.
     """
     if not name:
         return "ID_EMPTY"

@@ -155,7 +155,7 @@ class LedgerRestorer:
         put = rows.put
         for record in records:
             key, value = record.key, record.value
-            if key is None or value is None or key[0] != _LEDGER_BYTE:
+            if not key or value is None or key[0] != _LEDGER_BYTE:
                 continue
             put(key, value)
             _, timestamp_ms, _ = _LEDGER_START.unpack_from(key)

@@ -1,0 +1,1 @@
+"""The first stage: takes each request once, hands it to its thread, answers its sender."""
