@@ -22,11 +22,16 @@ WANTED = {
 LATER = {f"Q{number}" for number in (*range(9, 13), *range(18, 21))}
 
 
+# These prove that a breach would be seen, not that the pipeline has none.
+VERIFIER_TESTS = ROOT / "tests" / "verify"
+
+
 def named_in_tests() -> dict[str, list[str]]:
     """Every id that stands in the docstring of a test function or class, with the places where it does."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in project_files(".py"):
-        if not (path.is_relative_to(ROOT / "tests") and path.name.startswith("test_")):
+        is_test_file = path.is_relative_to(ROOT / "tests") and path.name.startswith("test_")
+        if not is_test_file or path.is_relative_to(VERIFIER_TESTS):
             continue
         for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
