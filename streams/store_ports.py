@@ -190,7 +190,7 @@ class QueueReader(Protocol):
 class DeadLetters(Protocol):
     """Takes a record that can never be stored."""
 
-    def __call__(self, record: Record, code: str, detail: str) -> Awaitable[None]:
+    def __call__(self, record: Record, code: str, detail: str, /) -> Awaitable[None]:
         """Keep the record, whole; raises BrokerUnavailable.
 
         Called before the pointer passes the record, once per success. After a kill between the two it is

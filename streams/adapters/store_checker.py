@@ -61,6 +61,18 @@ class StoreChecker:
         with_body = frozenset(row.key for row in rows if row.has_body and not row.is_deleted)
         return StoredKeys(_pointers_of(self._metadata), frozenset(row.key for row in rows), with_body)
 
+    def lowest_pointers(self) -> dict[int, int]:
+        """Return, for each partition that both stores know, the offset below which both have everything.
+
+        Looks at no row: cheap enough to poll.
+        """
+        self._bodies.try_catch_up_with_primary()
+        self._metadata.try_catch_up_with_primary()
+        bodies, metadata = _pointers_of(self._bodies), _pointers_of(self._metadata)
+        return {
+            partition: min(bodies[partition], metadata[partition]) for partition in bodies.keys() & metadata
+        }
+
     def bodies_without_metadata(self) -> frozenset[MessageKey]:
         """Return what breaks W6, now."""
         bodies = self.bodies().keys
