@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.limits import RECORD_BYTES_MAX
 from streams.topology.model import (
     DEAD_LETTER_TOPIC,
     DELIVERY,
@@ -152,6 +153,11 @@ def _retry_horizon(topology: Topology) -> Iterator[Problem]:
 
 
 def _sizes(topology: Topology) -> Iterator[Problem]:
+    """A stage may write records of RECORD_BYTES_MAX; a topic that takes less would abort every unit of work."""
+    for name, topic in topology.topics.items():
+        if topic.record_bytes_max < RECORD_BYTES_MAX:
+            expected = f"at least {RECORD_BYTES_MAX}, what a stage may write"
+            yield Problem(f"topics.{name}.record_bytes_max", expected, str(topic.record_bytes_max))
     dead = topology.topics.get(DEAD_LETTER_TOPIC)
     if dead is None:
         return

@@ -143,6 +143,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "at least 2162688, a whole record of inbox.updates",
         "2097152",
     ),
+    "a topic that takes less than a stage may write": (
+        {"topics": {"inbox.appends": {"record_bytes_max": 1_048_575}}},
+        "topics.inbox.appends.record_bytes_max",
+        "at least 1048576, what a stage may write",
+        "1048575",
+    ),
     "a route to nowhere": (
         {"routes": {"desktop": "delivery.desktop"}},
         "routes.desktop",
