@@ -100,6 +100,20 @@ class DataFolder:
         draft.write_text(json.dumps(asdict(state), indent=2) + "\n", "utf-8")
         draft.replace(self._state)
 
+    def server_log_bytes(self) -> int:
+        """How long server.log is now."""
+        return self.server_log.stat().st_size if self.server_log.exists() else 0
+
+    def logged_since(self, start_bytes: int) -> list[str]:
+        """The lines of server.log from that byte on (all, if it rolled over), then those of console.log."""
+        lines: list[str] = []
+        for path, skipped in ((self.server_log, start_bytes), (self.console_log, 0)):
+            if path.exists():
+                content = path.read_bytes()
+                text = content[skipped if skipped <= len(content) else 0 :].decode("utf-8", "replace")
+                lines += text.splitlines()
+        return lines
+
     def clear_unformatted(self) -> None:
         """Remove what a torn format left behind. Only for a folder without state, under the lock."""
         shutil.rmtree(self.kafka, ignore_errors=True)

@@ -10,6 +10,7 @@ It is synchronous and for one thread at a time; it does not restart a broker tha
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.02
 _STOP_MARGIN_SECONDS = 5.0  # for the guardian, beyond the grace it gives the broker
 _LOG_TAIL_LINES = 15
+_SERIOUS = re.compile(r" (?:ERROR|FATAL) |Exception|^Error")
 _TRAINING_SECONDS = 120.0  # its JVM writes the picture when it ends
 _FORMAT_HEAP_MIB = 128
 
@@ -68,6 +70,7 @@ class EmbeddedKafka:
         self._guardian: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._state: BrokerState | None = None
+        self._log_start_bytes = 0
         self._quick_start: tuple[str, ...] = ()
         self._training: tuple[str, ...] = ()
 
@@ -115,12 +118,13 @@ class EmbeddedKafka:
         self._folder.prepare()
         lock = self._folder.take_lock(self._lock_wait_seconds)
         try:
-            self._folder.clear_temporary()
-            self._state = self._settle(class_path, lock)
-            self._spawn(class_path, lock)
-        finally:
-            os.close(lock)  # the broker has inherited it
-        try:
+            try:
+                self._folder.clear_temporary()
+                self._log_start_bytes = self._folder.server_log_bytes()
+                self._state = self._settle(class_path, lock)
+                self._spawn(class_path, lock)
+            finally:
+                os.close(lock)  # the broker has inherited it
             self._wait_until_serving(self._state.port)
         except BaseException:  # also Ctrl-C: nothing is left running
             self.stop()
@@ -208,25 +212,29 @@ class EmbeddedKafka:
         ]
         flags = ["-XX:TieredStopAtLevel=1", *self._quick_start]
         command = [*java_command(self._folder, class_path, _FORMAT_HEAP_MIB, *flags), *tool]
-        done = subprocess.run(  # the command is our own, not from outside
-            command,
-            env=java_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=[lock],  # a start elsewhere waits for it, even when this process dies now
-            timeout=self._ready_timeout_seconds,
-            check=False,
-        )
-        self._folder.console_log.write_bytes(done.stdout + done.stderr)
-        if done.returncode != 0:
-            raise StartFailed(f"{self._folder.kafka} could not be formatted. {self._explain()}")
+        with self._folder.console_log.open("wb") as console:
+            try:
+                subprocess.run(
+                    command,
+                    env=java_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    pass_fds=[lock],  # a start elsewhere waits for it, even when this process dies now
+                    timeout=self._ready_timeout_seconds,
+                    check=True,
+                )
+            except subprocess.SubprocessError as error:
+                raise StartFailed(
+                    f"{self._folder.kafka} could not be formatted ({type(error).__name__}). {self._explain()}"
+                ) from None
 
     def _spawn(self, class_path: str, lock: int) -> None:
         java = java_command(self._folder, class_path, self._heap_mib, *self._quick_start, *self._training)
         kafka = [*java, "kafka.Kafka", str(self._folder.server_properties)]
         watch = [str(lock), str(os.getpid()), str(self._stop_grace_seconds)]
         with self._folder.console_log.open("wb") as console:
-            self._guardian = subprocess.Popen(  # the command is our own, not from outside
+            self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", guardian.__file__, *watch, *kafka],
                 env=java_environment(),
                 stdin=subprocess.PIPE,
@@ -252,13 +260,10 @@ class EmbeddedKafka:
             time.sleep(_POLL_SECONDS)
 
     def _explain(self) -> str:
-        """The end of the newest log that says something, and where the whole of it is."""
-        for path in (self._folder.server_log, self._folder.console_log):
-            if path.exists() and path.stat().st_size:
-                lines = path.read_text("utf-8", "replace").splitlines()
-                serious = [line for line in lines if " ERROR " in line or " FATAL " in line] or lines
-                return f"See {path}; it ends:\n" + "\n".join(serious[-_LOG_TAIL_LINES:])
-        return f"Nothing was logged in {self._folder.logs}."
+        """What the logs of this start say that is serious, or their ends, and where the whole of them is."""
+        lines = self._folder.logged_since(self._log_start_bytes)
+        serious = [line for line in lines if _SERIOUS.search(line)] or lines
+        return f"See {self._folder.logs}; it says:\n" + "\n".join(serious[-_LOG_TAIL_LINES:])
 
     def _running_guardian(self) -> subprocess.Popen[bytes]:
         if self._guardian is None:

@@ -61,7 +61,7 @@ def ensure_picture(jars: Sequence[Path], train: Callable[[Path, Path], None]) ->
                 output = Path(scratch) / "picture.aot"
                 train(Path(scratch) / "broker", output)
                 output.replace(path)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # a convenience must not keep the broker from starting
         _log.warning("no quick start: the training run failed (%s); the broker starts without", error)
         return None
     return path

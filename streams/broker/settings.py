@@ -65,6 +65,8 @@ def server_properties(
     *, port: int, controller_port: int, log_folder: Path, overrides: Mapping[str, str]
 ) -> str:
     """The whole server.properties. Raises SettingRefused for an override of its place or role."""
+    if "," in str(log_folder):
+        raise SettingRefused(f"Kafka reads {log_folder} as several folders; choose one without a comma.")
     if taken := sorted(_OWN & overrides.keys()):
         raise SettingRefused(
             f"The embedded broker chooses {', '.join(taken)} itself; leave them out, or run a cluster of "
