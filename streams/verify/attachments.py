@@ -43,21 +43,29 @@ class Attachment:
     head: int
     window: int
     acked: int
-    end_must: int | None = None
-    """Last number owed for certain; None while it lasts."""
-    end_may: int | None = None
-    """Last number that may have been sent; None while it lasts."""
+    end: int | None = None
+    """The inbox's head at its end; None while it lasts."""
     replayed: Runs = field(default_factory=Runs)
     replayed_twice: int = 0
 
     def owed(self, head: int) -> tuple[int, int]:
-        """Return the first and the last number owed, given the inbox's head at the end of all."""
-        last = head if self.end_must is None else self.end_must
-        return self.first, min(last, self.acked + self.window) if self.window else last
+        """Return the first and the last number owed, given the inbox's head at the end of all.
+
+        A window counts from what was acknowledged and holds back only what comes after the attach.
+        """
+        last = head if self.end is None else self.end
+        if self.window:
+            last = max(self.head, min(last, self.acked + self.window))
+        return self.first, last
+
+    @property
+    def excused_to(self) -> int:
+        """Up to here nothing is missing: an endpoint with a window may fetch, acknowledge, and so skip."""
+        return self.acked if self.window else 0
 
     def allowed_last(self, head: int) -> int:
         """Return the last number that may have been sent."""
-        return head if self.end_may is None else self.end_may
+        return head if self.end is None else self.end
 
 
 class Endpoint:
@@ -78,7 +86,7 @@ class Endpoint:
     def current(self) -> Attachment | None:
         """The attachment that lasts."""
         last = self.attachments[-1] if self.attachments else None
-        return last if last is not None and last.end_may is None else None
+        return last if last is not None and last.end is None else None
 
     def ask(self, command: Command) -> None:
         """A command stands on its topic."""
@@ -89,31 +97,32 @@ class Endpoint:
     def answer(self, fields: dict[str, Any]) -> None:
         """A CommandResult: answers stand in the order of their commands."""
         command = self._matching(fields["command_id"])
-        if command is None or fields["code"] != _OK:
-            return
-        head: int | None = fields["head"]
+        first, head = fields["attached_from_seq"], fields["head"] or 0
+        is_ok = fields["code"] == _OK
+        is_attach = is_ok and command is not None and command.name == "lockstep.Attach"
+        if command is not None and is_ok:
+            self._apply(command)
+        if (current := self.current) is not None and (first is None or is_attach):
+            current.end = head
+        if is_attach and first is not None:
+            self.attachments.append(Attachment(fields["epoch"] or 0, first, head, self._window, self._acked))
+
+    def _apply(self, command: Command) -> None:
+        current = self.current
         match command.name:
             case "lockstep.Register":
                 self.routes.add(command.route)
                 self._window = command.window
-                if (current := self.current) is not None:
+                if current is not None:  # the narrower one says what is owed for certain
                     current.window = min(current.window, command.window) or max(
                         current.window, command.window
                     )
-            case "lockstep.Attach":
-                self._end(head, head)
-                if fields["attached_from_seq"] is not None:
-                    epoch, first = fields["epoch"] or 0, fields["attached_from_seq"]
-                    start = first - 1 if head is None else head
-                    self.attachments.append(Attachment(epoch, first, start, self._window, self._acked))
-            case "lockstep.Detach" | "lockstep.Unregister":
-                self._end(head, head)
-                if command.name == "lockstep.Unregister":
-                    self._acked = 0
             case "lockstep.Ack":
                 self._acked = max(self._acked, command.acked)
-                if (current := self.current) is not None:
+                if current is not None:
                     current.acked = self._acked
+            case "lockstep.Unregister":
+                self._acked = 0
 
     def replay(self, fields: dict[str, Any], seqs: Iterable[tuple[int, int]]) -> bool:
         """Take an UpdateBatch; return whether it counts (answers to MissingUpdates are extra)."""
@@ -129,11 +138,6 @@ class Endpoint:
             if command.command_id == command_id:
                 return command
         return None
-
-    def _end(self, must: int | None, may: int | None) -> None:
-        if (current := self.current) is not None:
-            current.end_must = current.head if must is None else must
-            current.end_may = max(current.head, current.first) + (1 << 62) if may is None else may
 
 
 class AttachmentBook:

@@ -86,12 +86,11 @@ class DeliveryAudit:
             if twice:
                 text = f"endpoint {_name(key)}: {twice} of {attachment.epoch}/{first}..{last} came twice"
                 report.fault("delivery_doubled", text, twice)
-            for start, end in () if is_trimmed else came.holes(first, last):
+            for start, end in () if is_trimmed else came.holes(max(first, attachment.excused_to + 1), last):
                 text = f"endpoint {_name(key)}: nothing of {attachment.epoch}/{start}..{end}"
                 report.fault("delivery_missing", text, end - start + 1)
-            on_route = first if attachment.window else attachment.head + 1
-            if on_route <= last_allowed:
-                allowed.setdefault(attachment.epoch, Runs()).add(on_route, last_allowed)
+            if attachment.head < last_allowed:
+                allowed.setdefault(attachment.epoch, Runs()).add(attachment.head + 1, last_allowed)
         for epoch, seen in self._seen.get(key, {}).items():
             for start, end in seen.without(allowed.get(epoch, _NOTHING)):
                 text = f"endpoint {_name(key)}: {epoch}/{start}..{end} while it was not attached"
@@ -106,17 +105,13 @@ class DeliveryAudit:
 def _came(attachment: Attachment, seen: Runs, last_allowed: int) -> tuple[Runs, int]:
     """Return what came for an attachment, by replay and on the route, and how many of it came twice.
 
-    What the route carries up to the head at the attach belongs to earlier attachments, unless there is a
-    window: then an acknowledgement may let numbers below that head follow on the route.
+    What the route carries up to the head at the attach belongs to earlier attachments.
     """
     came, twice = Runs(), attachment.replayed_twice
     for start, end in attachment.replayed:
         came.add(start, end)
     for start, end in _within(seen, attachment.head + 1, last_allowed):
         twice += came.add(start, end)
-    if attachment.window:
-        for start, end in _within(seen, attachment.first, attachment.head):
-            came.add(start, end)
     return came, twice
 
 

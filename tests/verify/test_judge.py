@@ -49,6 +49,18 @@ async def test_a_window_owes_no_more_than_it_lets_through() -> None:
     assert report.offenders["delivery_missing"] == ["endpoint ann/phone: nothing of 1/3..3"]
 
 
+async def test_an_answer_that_says_so_ends_an_attachment() -> None:
+    """Q16: a parked endpoint whose next update is gone loses its attachment with its ack's answer."""
+    world = World()
+    world.register("ann", "phone")
+    world.attach("ann", "phone")
+    world.send(Request("ann", "phone", "t", post("x"), ["bob"]))
+    world.endpoints["ann", "phone"].first = None
+    world.ack("ann", "phone", 1)
+    world.send(Request("ann", "phone", "t", post("nobody is there")))
+    assert (await world.verdict()).ok
+
+
 Plant = Callable[[World], None]
 
 

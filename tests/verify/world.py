@@ -61,8 +61,9 @@ class _Thread:
 @dataclass
 class _Endpoint:
     route: str
-    attached: bool = False
     acked: int = 0
+    first: int | None = None
+    """Where its attachment begins; None while it is detached."""
 
 
 @dataclass
@@ -112,14 +113,14 @@ class World:
     def attach(self, account: str, endpoint: str) -> None:
         """Everything after the last acknowledged comes by replay."""
         one = self.endpoints[account, endpoint]
-        one.attached = True
         first, head = one.acked + 1, self.heads.get(account, 0)
-        command_id = self.command(account, endpoint, ("lockstep.Attach", {"position": None}), first=first)
+        one.first = first
+        command_id = self.command(account, endpoint, ("lockstep.Attach", {"position": None}))
         if first <= head:
             self.replay(account, endpoint, command_id, first, head)
 
     def detach(self, account: str, endpoint: str) -> None:
-        self.endpoints[account, endpoint].attached = False
+        self.endpoints[account, endpoint].first = None
         self.command(account, endpoint, ("lockstep.Detach", {}))
 
     def ack(self, account: str, endpoint: str, seq: int) -> None:
@@ -145,16 +146,14 @@ class World:
         }
         self.put("ingest.results", request.account_id, "SendResult", fields)
 
-    def command(
-        self, account: str, endpoint: str, command: tuple[str, dict[str, Any]], first: int | None = None
-    ) -> str:
+    def command(self, account: str, endpoint: str, command: tuple[str, dict[str, Any]]) -> str:
         self.commands += 1
         base = {"command_id": f"c{self.commands}", "account_id": account, "endpoint_id": endpoint}
         self.put("endpoint.commands", account, "EndpointCommand", {**base, "command": command})
         result = {
             **base,
             "code": "OK",
-            "attached_from_seq": first,
+            "attached_from_seq": self.endpoints[account, endpoint].first,
             "head": self.heads.get(account, 0),
             "epoch": 1,
         }
@@ -221,7 +220,7 @@ class World:
         update = {**common, "account_id": account, "epoch": 1, "seq_first": seq, "seq": seq}
         self.put("inbox.updates", account, "InboxUpdate", update)
         for (owner, name), endpoint in self.endpoints.items():
-            if owner == account and endpoint.attached:
+            if owner == account and endpoint.first is not None:
                 topic = TOPOLOGY.routes.get(endpoint.route, TOPOLOGY.routes[TOPOLOGY.default_route])
                 self.put_for(account, name, topic, "EndpointUpdate", {**update, "endpoint_id": name})
 
