@@ -7,6 +7,7 @@ use. Importing this module has no side effects.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +16,8 @@ from pathlib import Path
 import faust
 
 from streams.adapters.cluster import Cluster
+from streams.adapters.kafka_queue import KafkaDeadLetters, KafkaQueue
+from streams.adapters.rocks_store import RocksBodyStore, RocksMetadataStore
 from streams.codec import Codec
 from streams.connection import Connection
 from streams.delivery.customising import EndpointCustomiser
@@ -23,12 +26,15 @@ from streams.delivery.stage import Delivery
 from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
 from streams.engine.host import Host, HostSettings
 from streams.engine.housekeeping import keep_house
-from streams.engine.pages import add_pages
+from streams.engine.pages import add_pages, add_status_page
 from streams.engine.shard import Shard, ShardSettings
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
 from streams.ports import Restorer, Stage
+from streams.replay.stage import ReplayStage
 from streams.sequencer.stage import SequencerStage
+from streams.split_store.hosting import StoreHost
+from streams.split_store.store import SplitStore
 from streams.tables.inboxes import QueueRestorer
 from streams.tables.ledger import LedgerRestorer
 from streams.tables.tails import Tails
@@ -121,8 +127,7 @@ def assemble(
 
     async def stop() -> None:
         await host.stop()
-        async with Cluster(settings.connection) as last_call:  # the worker's own may be closed by now
-            await last_call.remove_static_member(app_name, f"{app_name}.{settings.worker}")
+        await _leave(settings, app_name)
 
     serve(app, run, stop)
     return app, host
@@ -141,6 +146,7 @@ def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) 
     def stages(shard: Shard) -> Sequence[Stage]:
         delivery = Delivery(shard, codec, customiser, topology.routes, topology.default_route)
         return (
+            ReplayStage(shard, codec, delivery.sender, topology.routes),
             SequencerStage(shard, codec, delivery, kept_ms),
             FanoutStage(shard, codec),
             IngestStage(shard, codec, topology.timestamps),
@@ -154,15 +160,81 @@ def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) 
         topology,
         codec,
         app_name=PIPELINE,
-        topics=tuple(t for t in topology.inputs_of(PIPELINE) if t!='endpoint.commands'),
+        topics=topology.inputs_of(PIPELINE),
         stages=stages,
         restorers=restorers,
     )
+
+
+STORE = "store"
+
+
+def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> faust.App:
+    """Return the worker of the split store: two embedded databases under data_dir/store, one worker only."""
+    connection = settings.connection
+    (topic,) = topology.inputs_of(STORE)
+    folder = settings.data_dir / "store"
+    app = new_app(
+        AppSettings(
+            app=STORE,
+            worker=settings.worker,
+            folder=settings.data_dir / "workers" / f"{STORE}.{settings.worker}",
+            connection=connection,
+            topics=(topic,),
+            session_timeout_s=settings.session_timeout_s,
+            web_port=settings.web_port,
+        )
+    )
+    metadata, bodies = RocksMetadataStore(folder / "metadata"), RocksBodyStore(folder / "bodies")
+    queue = KafkaQueue(connection, topic)
+    dead_letters = KafkaDeadLetters(
+        connection,
+        codec["DeadLetter"],
+        DEAD_LETTER_TOPIC,
+        topology.topics[DEAD_LETTER_TOPIC].record_bytes_max,
+    )
+    store = SplitStore(
+        metadata=metadata,
+        bodies=bodies,
+        codec=codec,
+        queue=queue,
+        dead_letters=dead_letters,
+        shards=topology.shards,
+    )
+    host = StoreHost(store, topic, Fetching(app))
+    feed(app, (topic,), host)
+    add_status_page(
+        app, lambda: {**_identity(settings, STORE), "broker": "up", "shards": host.status(), "counters": {}}
+    )
+
+    async def run() -> None:
+        async with queue, dead_letters:
+            await host.run()
+            await metadata.close()
+            await bodies.close()
+
+    async def stop() -> None:
+        host.stop()
+        await _leave(settings, STORE)
+
+    serve(app, run, stop)
+    return app
+
+
+async def _leave(settings: WorkerSettings, app_name: str) -> None:
+    """Remove the static membership of a worker that leaves for good, so that its shards are handed over at once."""
+    async with Cluster(settings.connection) as cluster:
+        await cluster.remove_static_member(app_name, f"{app_name}.{settings.worker}")
+
+
+def _identity(settings: WorkerSettings, app_name: str) -> dict[str, object]:
+    return {"worker": settings.worker, "app": app_name, "pid": os.getpid()}
 
 
 WorkerOf = Callable[[WorkerSettings, Topology, Codec], faust.App]
 
 APPS: dict[str, WorkerOf] = {
     PIPELINE: lambda settings, topology, codec: pipeline_worker(settings, topology, codec)[0],
+    STORE: store_worker,
 }
 """What `lockstep worker --app` can run."""

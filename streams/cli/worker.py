@@ -40,7 +40,9 @@ APPS = ("pipeline", "store")
     help="RocksDB cache and write buffers of all shards.",
 )
 @click.option("--shards", type=int, help="Partitions of the pipeline topics; default: as in topology.yaml.")
-@click.option("--stop-with-stdin", is_flag=True, help="Stop when standard input ends: the supervisor is gone.")
+@click.option(
+    "--stop-with-stdin", is_flag=True, help="Stop when standard input ends: the supervisor is gone."
+)
 @click.option("--verbose", is_flag=True, help="Say more.")
 @cluster_options
 def worker(  # one argument an option
@@ -86,7 +88,7 @@ def worker(  # one argument an option
         memory_bytes=memory_mib << 20,
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
-    faust.Worker(app, loglevel="info" if verbose else "warning").execute_from_commandline()
+    faust.Worker(app, loglevel="info" if verbose else "warning", quiet=not verbose).execute_from_commandline()
 
 
 def _stop_at_end_of_input() -> None:

@@ -95,7 +95,9 @@ def new_app(settings: AppSettings) -> faust.App:
         stream_buffer_maxsize=64,
         worker_redirect_stdouts=False,
     )
-    app.transport = Transport([URL(f"kafka://{settings.connection.bootstrap.split(',')[0]}")], app, settings.connection)
+    app.transport = Transport(
+        [URL(f"kafka://{settings.connection.bootstrap.split(',')[0]}")], app, settings.connection
+    )
     return app
 
 

@@ -6,10 +6,10 @@ order that bears the greatest number.** `ClaimLog` is what is known of a shard's
 `streams.engine.opening` says step by step what a worker has to do until the shard is its own.
 
 Guarantees, if the engine keeps the rules below: at most one owner at a time, and whoever is told `Won` has
-read all that former owners committed. Both follow from the log and from fencing alone: a claim of number n + 1
-is written only by someone who saw the first claim of number n decided and fenced its owner; so the first
-claim of n + 1 begins when the owner of n can write no more. Generations and hand-over moments serve
-liveness only.
+read all that former owners committed. Both follow from the log and from fencing alone: a claim of number n +
+1 is written only by someone who saw the first claim of number n decided and fenced its owner; so the first
+claim of n + 1 begins when the owner of n can write no more. Generations and hand-over moments serve liveness
+only.
 
 The engine's part:
 - A transactional id is initialised for use once, by one producer object. After any doubt (fenced, outcome

@@ -103,7 +103,9 @@ class ShardStatus:
 class Host:
     """Owns the shards of one worker. Everything runs on one event loop; public methods that are not async return at once."""
 
-    def __init__(self, settings: HostSettings, membership: Membership, fetching: Fetching, cluster: ClusterView) -> None:
+    def __init__(
+        self, settings: HostSettings, membership: Membership, fetching: Fetching, cluster: ClusterView
+    ) -> None:
         self.settings = settings
         self.membership = membership
         self._fetching = fetching
@@ -198,7 +200,9 @@ class Host:
             await asyncio.sleep(BACK_OFF_S_FIRST)
             if self._stopping:
                 return
-        producer = TransactionalProducer(self.settings.connection, owner, self.settings.transaction_timeout_ms)
+        producer = TransactionalProducer(
+            self.settings.connection, owner, self.settings.transaction_timeout_ms
+        )
         try:
             await producer.start()
         except BaseException:
@@ -266,7 +270,9 @@ class Host:
         for shard in busy:
             markers = {topic: end for (topic, partition), end in ends.items() if partition == shard.number}
             try:
-                counted = shard.committed({topic: markers[topic] for topic in self._own_topics & markers.keys()})
+                counted = shard.committed(
+                    {topic: markers[topic] for topic in self._own_topics & markers.keys()}
+                )
             except StoreError as error:
                 self._lose(shard, error)
                 continue
@@ -397,7 +403,12 @@ class Host:
             await asyncio.shield(self._commit_rows(producer, number, rows))
 
         return Takeover(
-            producer.transactional_id, self.membership, self._fenced, fence_owner, commit_claim, settings.patience
+            producer.transactional_id,
+            self.membership,
+            self._fenced,
+            fence_owner,
+            commit_claim,
+            settings.patience,
         )
 
     async def _commit_rows(
@@ -416,7 +427,9 @@ class Host:
         shard.claim_number = won.claim.number
         for stage in self.settings.stages(shard):
             shard.add_stage(stage)
-        starts = await self._cluster.beginning_offsets([TopicPartition(topic, number) for topic in shard.inputs])
+        starts = await self._cluster.beginning_offsets(
+            [TopicPartition(topic, number) for topic in shard.inputs]
+        )
         for partition, start in starts.items():
             shard.inputs[partition.topic].begin_at(start)
         self.shards[number] = shard
@@ -437,7 +450,9 @@ class Host:
         if not numbers or self._producer is None:
             return
         state, generation = self.settings.state_topic, self.membership.generation
-        rows = [(state, number, *release_row(self.shards[number].claim_number, generation)) for number in numbers]
+        rows = [
+            (state, number, *release_row(self.shards[number].claim_number, generation)) for number in numbers
+        ]
         await self._producer.commit(rows)
         for number in numbers:
             self.shards.pop(number).store.close()

@@ -24,13 +24,17 @@ DeleteRecords = Callable[[Mapping[str, Mapping[int, int]]], Awaitable[object]]
 Hint = Callable[[dict[tuple[str, int], int]], Awaitable[None]]
 
 
-async def keep_house(host: Host, trimmed_topics: Collection[str], delete_records: DeleteRecords, hint: Hint) -> None:
+async def keep_house(
+    host: Host, trimmed_topics: Collection[str], delete_records: DeleteRecords, hint: Hint
+) -> None:
     """Go round until cancelled."""
     trimmed: dict[tuple[str, int], int] = {}
     while True:
         await asyncio.sleep(ROUND_SECONDS)
         progress = {
-            (topic, shard.number): offset for shard in host.shards.values() for topic, offset in shard.committed_to.items()
+            (topic, shard.number): offset
+            for shard in host.shards.values()
+            for topic, offset in shard.committed_to.items()
         }
         try:
             await hint(progress)

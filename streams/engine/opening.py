@@ -84,7 +84,10 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class Won:
-    """The shard is ours under this claim, and what the engine has read is all there is."""
+    """The shard is ours under this claim, and what the engine has read is all there is.
+
+    Unless we have been fenced meanwhile, which the next transaction tells: it will not be committed.
+    """
 
     claim: Claim
 

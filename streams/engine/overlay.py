@@ -30,7 +30,7 @@ class Overlay:
         self.staged: dict[bytes, bytes | None] = {}
         """What the unit in the making has written; None is a deletion."""
         self.ranges: list[tuple[bytes, bytes]] = []
-        self._undo: list[tuple[bytes, bytes | None | _Unset]] = []
+        self._undo: list[tuple[bytes, bytes | _Unset | None]] = []
 
     def get(self, key: bytes) -> bytes | None:
         staged = self.staged

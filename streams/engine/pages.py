@@ -11,7 +11,7 @@ Read-only; nothing here takes part in processing. Tested in tests/e2e.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -70,15 +70,22 @@ def _input_of(shard: Shard, topic: str, fetching: Fetching) -> dict[str, Any]:
     }
 
 
-def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
-    """Add the pages to a worker's web server."""
+def add_status_page(app: faust.App, status: Callable[[], dict[str, Any]]) -> None:
+    """Add /lockstep/status to a worker of any app."""
 
     @app.page("/lockstep/status")
     class StatusPage(View):
         """GET the worker's status."""
 
         async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
-            return self.json(status_of(host, fetching))
+            return self.json(status())
+
+    del StatusPage  # registered by the decorator
+
+
+def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
+    """Add the pages of a pipeline worker to its web server."""
+    add_status_page(app, lambda: status_of(host, fetching))
 
     @app.page("/lockstep/agents")
     class AgentsPage(View):
@@ -102,10 +109,12 @@ def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
         async def get(self, request: Request, name: str, key: str) -> Response:  # noqa: ARG002  # Faust's signature
             table = next((table for table in TABLES if table.name == name), None)
             if table is None:
-                return self.json({"error": "UNKNOWN_TABLE", "tables": [one.name for one in TABLES]}, status=404)
+                return self.json(
+                    {"error": "UNKNOWN_TABLE", "tables": [one.name for one in TABLES]}, status=404
+                )
             return self.json({"table": name, "rows": list(islice(_rows(host, table, key), _ROWS_MAX))})
 
-    del StatusPage, AgentsPage, TablesPage, RowsPage  # registered by the decorator
+    del AgentsPage, TablesPage, RowsPage  # registered by the decorator
 
 
 def _agent(host: Host, topic: str) -> dict[str, Any]:
@@ -121,7 +130,9 @@ def _table(host: Host, table: TableSpec, *, counted: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": table.name, "meaning": table.meaning, "changelog": table.changelog.value}
     if counted:
         rows = [
-            (len(key) + len(value)) for shard in host.shards.values() for key, value in shard.store.rows(table.byte)
+            (len(key) + len(value))
+            for shard in host.shards.values()
+            for key, value in shard.store.rows(table.byte)
         ]
         shown |= {"rows": len(rows), "bytes": sum(rows)}
     return shown
@@ -131,7 +142,12 @@ def _rows(host: Host, table: TableSpec, key: str) -> Iterator[dict[str, Any]]:
     prefix = table.byte + key.encode()
     for number, shard in sorted(host.shards.items()):
         for row_key, value in shard.store.rows(prefix):
-            yield {"shard": number, "key": _readable(row_key[1:]), "value": _readable(value), "hex": value.hex()}
+            yield {
+                "shard": number,
+                "key": _readable(row_key[1:]),
+                "value": _readable(value),
+                "hex": value.hex(),
+            }
 
 
 def _readable(data: bytes) -> str:

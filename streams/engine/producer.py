@@ -90,7 +90,9 @@ class TransactionalProducer:
             append = batch.append
             for key, value in records:
                 if append(key=key, value=value, timestamp=None) is None:
-                    sent.append((place, count, await producer.send_batch(batch, place[0], partition=place[1])))
+                    sent.append(
+                        (place, count, await producer.send_batch(batch, place[0], partition=place[1]))
+                    )
                     batch = producer.create_batch()
                     append, count = batch.append, 0
                     append(key=key, value=value, timestamp=None)
@@ -130,5 +132,3 @@ async def _close(producer: AIOKafkaProducer) -> None:
     if not done:
         closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)
-
-

@@ -46,7 +46,7 @@ class _Rows:
 class Restoration:
     """Brings one shard's store up to the log, and its claims with it."""
 
-    def __init__(  # noqa: PLR0913  # one place builds it; each argument is another part's business
+    def __init__(  # one place builds it; each argument is another part's business
         self,
         connection: Connection,
         number: int,
@@ -117,7 +117,9 @@ class Restoration:
     async def _read_to(self, ends: Mapping[TopicPartition, int], deadline: float | None) -> bool:
         consumer = self._consumer
         behind = {one: end for one, end in ends.items() if await consumer.position(one) < end}
-        self.rows_total = self.rows_read + sum([end - await consumer.position(one) for one, end in behind.items()])
+        self.rows_total = self.rows_read + sum(
+            [end - await consumer.position(one) for one, end in behind.items()]
+        )
         while behind:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
             self._apply(fetched)
@@ -156,7 +158,7 @@ class Restoration:
             self._store.write(self._staged.items(), markers)
 
 
-def reason_to_wipe(  # noqa: PLR0913  # what is compared
+def reason_to_wipe(  # what is compared
     store: Store,
     topics: Sequence[str],
     starts: Mapping[str, int],

@@ -163,7 +163,11 @@ class Shard:
             return False
         if not records or records[-1].offset < one.fetched_to:
             return True
-        fresh = records if records[0].offset >= one.fetched_to else [r for r in records if r.offset >= one.fetched_to]
+        fresh = (
+            records
+            if records[0].offset >= one.fetched_to
+            else [r for r in records if r.offset >= one.fetched_to]
+        )
         one.pending.extend(fresh)
         one.bytes_pending += sum(len(record.value or b"") for record in fresh)
         one.fetched_to = fresh[-1].offset + 1

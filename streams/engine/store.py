@@ -53,7 +53,9 @@ class Memory:
     def of(cls, total_bytes: int) -> Memory:
         """Divide a budget in bytes: a third for write buffers (charged to the cache), the rest for blocks."""
         cache = Cache(total_bytes)
-        return cls(cache, WriteBufferManager.new_write_buffer_manager_with_cache(total_bytes // 3, False, cache))
+        return cls(
+            cache, WriteBufferManager.new_write_buffer_manager_with_cache(total_bytes // 3, False, cache)
+        )
 
 
 class Store:

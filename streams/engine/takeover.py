@@ -81,7 +81,7 @@ class Takeover:
             action = await self._perform(opening, action, restoration, claims)
         return action
 
-    async def _perform(  # noqa: PLR0911  # one return an action
+    async def _perform(  # one return an action
         self, opening: Opening, action: Action, restoration: Restoration, claims: ClaimLog
     ) -> Action:
         match action:

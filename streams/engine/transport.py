@@ -172,7 +172,7 @@ class Consumer(driver.Consumer):
             return None
         return consumer.last_stable_offset(one)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002, ASYNC109  # Faust's signature
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002  # Faust's signature
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
             return
@@ -184,7 +184,9 @@ class Consumer(driver.Consumer):
             await self.sleep(_WAIT_S_HELD)
             return
         wait_s = _WAIT_S if len(wanted) == len(assigned) else _WAIT_S_HELD
-        fetched = await consumer.getmany(*wanted, timeout_ms=int(wait_s * 1000), max_records=_BATCH_RECORDS_MAX)
+        fetched = await consumer.getmany(
+            *wanted, timeout_ms=int(wait_s * 1000), max_records=_BATCH_RECORDS_MAX
+        )
         generation_id = self.app.consumer_generation_id
         for (topic, partition), records in fetched.items():
             start = self._positions.get((topic, partition))
@@ -249,5 +251,3 @@ class GroupMembership:
         if coordinator.generation != self.generation:
             return False
         return bool(await asyncio.wait_for(coordinator._do_heartbeat(), timeout=5))  # noqa: SLF001  # no public heartbeat
-
-
