@@ -153,7 +153,7 @@ def _retry_horizon(topology: Topology) -> Iterator[Problem]:
 
 
 def _sizes(topology: Topology) -> Iterator[Problem]:
-    """A stage may write records of RECORD_BYTES_MAX; a topic that takes less would abort every unit of work."""
+    """A stage may write records of RECORD_BYTES_MAX; a topic that takes less would abort units of work."""
     for name, topic in topology.topics.items():
         if topic.record_bytes_max < RECORD_BYTES_MAX:
             expected = f"at least {RECORD_BYTES_MAX}, what a stage may write"
