@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from streams.codec import Codec
-from streams.errors import ConfigurationError, Undecodable
+from streams.errors import ConfigurationError, RecordError
 from streams.ids import MESSAGE_ID_BYTES, Token
 from streams.ingest.avro import sender_bytes, token_bytes
 from streams.records import Branch, OperationName
@@ -75,7 +75,7 @@ class RequestReader:
         """Return the sender of a request whose payload cannot be read, if the part before it can."""
         try:
             head, _ = self._split.read(value or b"")
-        except Undecodable:
+        except RecordError:
             return None
         return _sender(head)
 
@@ -96,12 +96,18 @@ class RequestReader:
         for fields in SAMPLES:
             value = self._codec[RECORD].encode(fields)
             body = value[len(self._frame) :]
-            found = read_by_hand(bytes(_FRAME_BYTES) + body)
-            _, names, token = found.sender
-            if found != self._read_by_codec(value) or body != names + (token or b"") + found.payload_bytes:
+            try:
+                found = read_by_hand(bytes(_FRAME_BYTES) + body)
+            except (IndexError, ValueError):
+                found = None
+            if found is None or found != self._read_by_codec(value) or _encoded(found) != body:
                 raise ConfigurationError(
-                    "SendRequest has a layout that streams/ingest/request.py does not know"
+                    f"{RECORD} has a layout that streams/ingest/request.py does not know"
                 )
+
+
+def _encoded(request: Request) -> bytes:
+    return request.sender.names_bytes + (request.sender.token_bytes or b"") + request.payload_bytes
 
 
 def _sender(fields: dict[str, Any]) -> Sender:

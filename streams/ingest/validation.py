@@ -102,8 +102,8 @@ def _media_problem(media: list[Fields]) -> Problem | None:
             if _is_bad_text(variant[field], bytes_max):
                 text = variant[field][:200]
                 return Problem(RejectionCode.MEDIA_INVALID, f"media[{number}].{field} {text!r}: {_TEXT_RULE}")
-        for field in ("width", "bytes"):
-            if variant[field] < 0:
+        for field, most in (("width", _INT_MAX), ("bytes", _LONG_MAX)):
+            if not 0 <= variant[field] <= most:
                 return Problem(RejectionCode.MEDIA_INVALID, f"media[{number}].{field} is {variant[field]}")
     return None
 
@@ -161,6 +161,8 @@ _PROBLEMS: dict[str, Callable[[Fields], Problem | None]] = {
     OperationName.CHANGE_MEMBERS: _change_members_problem,
 }
 
+_INT_MAX, _LONG_MAX = 2**31 - 1, 2**63 - 1
+"""Avro's own; our decoder takes an int that other libraries refuse."""
 _TEXT_RULE = "too long, or holds control characters"
 
 
