@@ -28,7 +28,7 @@ PARENT = """
 import os, signal, subprocess, sys
 lock, guardian, fork, code = int(sys.argv[1]), *sys.argv[2:]
 process = subprocess.Popen(
-    [sys.executable, "-I", "-S", guardian, str(lock), str(os.getpid()), "5", sys.executable, "-c", code],
+    [sys.executable, "-I", "-S", guardian, str(lock), str(os.getpid()), "60", sys.executable, "-c", code],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[lock], start_new_session=True)
 command = int(process.stdout.readline())
 os.close(lock)
