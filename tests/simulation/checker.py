@@ -29,6 +29,7 @@ def violations(world: World) -> Iterator[Violation]:
     yield from world.violations
     units = committed_units(world)
     yield from each_unit_names_the_one_before_it(units)
+    yield from what_a_unit_builds_on_is_whole(units)
     yield from each_claim_has_one_owner(units)
     yield from units_belong_to_valid_claims(world, units)
 
@@ -40,6 +41,17 @@ def each_unit_names_the_one_before_it(units: list[Unit]) -> Iterator[Violation]:
         if unit.previous != before:
             yield Violation(Law.ONE_CHAIN, f"{unit} follows unit {before}")
         before = unit.name
+
+
+def what_a_unit_builds_on_is_whole(units: list[Unit]) -> Iterator[Violation]:
+    """Its owner has restored both topics to the same unit.
+
+    Asked of committed units only: a zombie may be told `Won` on an old claim after it has read one topic
+    further than the other. By then it is fenced, and nothing that it builds on that is ever committed.
+    """
+    for unit in units:
+        if unit.progress != unit.previous:
+            yield Violation(Law.ALL_RESTORED, f"{unit} knew two different units as the last one")
 
 
 def each_claim_has_one_owner(units: list[Unit]) -> Iterator[Violation]:

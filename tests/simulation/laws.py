@@ -12,7 +12,7 @@ class Law(StrEnum):
     ONE_CHAIN = "each unit names the one before it: none is lost, and no two owners build on the same one"
     ONE_OWNER_A_CLAIM = "under one claim one owner commits units, and none does under an older claim later on"
     FIRST_CLAIM_OWNS = "a unit's owner made the first claim of its number"
-    ALL_RESTORED = "who wins has restored progress and updates to the same unit"
+    ALL_RESTORED = "a unit's owner has restored both topics to the same unit"
     SERVED = "once the faults are over, the shard is served within bounded time"
 
 

@@ -72,6 +72,7 @@ class Schedule:
             (odds.compaction, self._compact),
             (odds.rebalance + 0.01, self._rebalance),
             (odds.rumour, self._rumour),
+            (odds.other_shard, self._fence_for_another_shard),
             (0.08, self._hear),
             (0.1, self._deliver_late_request),
         ]
@@ -198,6 +199,13 @@ class Schedule:
         worker.generation = world.generation + int(world.random.random() * 3) - 1
         worker.is_wanted = True
         world.note(worker.name, f"believes that the shard is its own in generation {worker.generation}")
+
+    def _fence_for_another_shard(self) -> None:
+        """A worker has one id for all its shards: what happens elsewhere may fence it."""
+        fencer, owner = self._any().worker, self._any().worker.me
+        if owner and owner != fencer.me and fencer.hears_of_fence(owner):
+            self._world.note(fencer.name, f"has fenced {owner} for another shard")
+            self._world.count("fences elsewhere")
 
     def _deliver_late_request(self) -> None:
         late = self._world.late_requests

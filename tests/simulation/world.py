@@ -16,10 +16,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of work as the log keeps it: its name, the unit it was built on, and under whose claim."""
+    """One unit of work as the log keeps it: what it was built on, and under whose claim.
+
+    `previous` is the last unit its owner knew from the updates, `progress` that from the state: two topics.
+    """
 
     name: int
     previous: int
+    progress: int
     claim_number: int
     owner: str
 
@@ -37,6 +41,7 @@ class Odds:
     compaction: float = 0.0
     rebalance: float = 0.0
     rumour: float = 0.0
+    other_shard: float = 0.0
     slow_marker: float = 0.0
     given_up: float = 0.0
 
@@ -57,6 +62,7 @@ class Odds:
             compaction=odds(0.05),
             rebalance=odds(0.05),
             rumour=odds(0.1),
+            other_shard=odds(0.02),
             slow_marker=odds(0.9),
             given_up=odds(0.2),
         )
