@@ -381,12 +381,13 @@ async def test_the_body_half_buries_nothing_when_it_reads_the_queue_again() -> N
     await until(lambda: store.pointers()[0].metadata == world.script.end, "metadata is stored")
     await store.close_all()
     world.body_faults.is_down = False
+    world.script.add(post("later, in one batch with what comes again"))
     again = world.start()
     await world.feed(again)
     await drained(again, world.script.end)
     await again.close_all()
     assert len(world.dead) == 1
-    assert len(world.bodies.rows) == 3
+    assert len(world.bodies.rows) == 4
 
 
 async def test_fetching_stops_when_enough_waits() -> None:
