@@ -24,9 +24,10 @@ from streams.delivery.customising import EndpointCustomiser
 from streams.delivery.forms import FormCatalogue
 from streams.delivery.stage import Delivery
 from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
-from streams.engine.host import Host, HostSettings
+from streams.engine.host import Host
 from streams.engine.housekeeping import keep_house
 from streams.engine.pages import add_pages, add_status_page
+from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage

@@ -75,6 +75,18 @@ class StoreError(LockstepError):
     code = "STORE"
 
 
+class StoreFull(StoreError):
+    """The disk under a local store is full; it is tried again until there is room."""
+
+    code = "STORE_FULL"
+
+
+class StoreDamaged(StoreError):
+    """A local store is damaged; it is wiped and rebuilt from the topics."""
+
+    code = "STORE_DAMAGED"
+
+
 class TrimmedBelowProgress(LockstepError):
     """A topic's log starts above the progress of its shard: records are gone that were never processed."""
 

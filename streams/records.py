@@ -21,7 +21,7 @@ class Status(StrEnum):
     DUPLICATE = "DUPLICATE"
     TOO_OLD = "TOO_OLD"
     CLOCK_AHEAD = "CLOCK_AHEAD"
-    TOKEN_REUSED = "TOKEN_REUSED"
+    TOKEN_REUSED = "TOKEN_REUSED"  # noqa: S105  # a status, not a secret
     REJECTED = "REJECTED"
     REFUSED = "REFUSED"
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from streams.adapters.cluster import Cluster
 from streams.broker import EmbeddedKafka
@@ -118,7 +119,9 @@ class Instance:
             if one.process is not None:
                 lived_s = now_s - one.started_at_s
                 one.back_off_s = (
-                    BACK_OFF_SECONDS_FIRST if lived_s > HEALTHY_SECONDS else min(2 * one.back_off_s, BACK_OFF_SECONDS_MAX)
+                    BACK_OFF_SECONDS_FIRST
+                    if lived_s > HEALTHY_SECONDS
+                    else min(2 * one.back_off_s, BACK_OFF_SECONDS_MAX)
                 )
                 one.start_at_s = now_s + (0.0 if lived_s > HEALTHY_SECONDS else one.back_off_s)
                 one.process = None
@@ -172,7 +175,9 @@ class Instance:
             "bootstrap": self.connection.bootstrap,
             "shards": self.topology.shards,
             "serving": self.is_serving,
-            "kafka": None if self.kafka is None else {"pid": self.kafka.pid, "data_dir": str(self.kafka.data_dir)},
+            "kafka": None
+            if self.kafka is None
+            else {"pid": self.kafka.pid, "data_dir": str(self.kafka.data_dir)},
             "workers": [
                 {
                     "name": one.name,
@@ -218,7 +223,9 @@ class Instance:
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = json.loads(path.read_text("utf-8")).get("pid")
             if isinstance(pid, int) and _is_lockstep(pid):
-                raise AlreadyRunning(f"process {pid} runs an instance in {self.data_dir}; stop it with `lockstep down`")
+                raise AlreadyRunning(
+                    f"process {pid} runs an instance in {self.data_dir}; stop it with `lockstep down`"
+                )
 
     def _write_run(self) -> None:
         path = self.data_dir / RUN_FILE
@@ -260,12 +267,7 @@ def _free_port() -> int:
 def _is_lockstep(pid: int) -> bool:
     """Whether a process is alive and runs this program: a pid may have been given to somebody else since."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        if sys.platform == "linux":
-            return False
-        with contextlib.suppress(OSError):
-            os.kill(pid, 0)
-            return True
+        command = " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
         return False
-    return b"streams" in command or b"lockstep" in command
+    return "streams" in command or "lockstep" in command

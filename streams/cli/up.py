@@ -40,20 +40,28 @@ class _Stopped(BaseException):
 
 @click.command(short_help="Start Kafka and the workers, and keep them running.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Pipeline workers.")
-@click.option("--shards", type=click.IntRange(1, 1024), help="Partitions of every topic; fixed once they exist.")
+@click.option(
+    "--shards", type=click.IntRange(1, 1024), help="Partitions of every topic; fixed once they exist."
+)
 @click.option("--store/--no-store", default=True, show_default=True, help="Run the split store's worker too.")
-@click.option("--session-timeout", type=float, default=10.0, show_default=True, help="Seconds until a dead worker is noticed.")
+@click.option(
+    "--session-timeout",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Seconds until a dead worker is noticed.",
+)
 @click.option("--detach", is_flag=True, help="Return when everything serves; stop it with `lockstep down`.")
 @click.option("--json", "as_json", is_flag=True, help="Print where everything is as JSON.")
 @data_dir_option
 @telling
-def up(  # noqa: PLR0913  # one argument an option
+def up(  # noqa: PLR0917  # click passes one argument an option
     workers: int,
     shards: int | None,
-    store: bool,  # noqa: FBT001  # click passes flags by name
+    store: bool,  # click passes flags by name
     session_timeout: float,
-    detach: bool,  # noqa: FBT001  # click passes flags by name
-    as_json: bool,  # noqa: FBT001  # click passes flags by name
+    detach: bool,  # click passes flags by name
+    as_json: bool,  # click passes flags by name
     data_dir: Path,
 ) -> None:
     r"""Start Kafka and the workers, and keep them running; Ctrl-C stops everything.
@@ -138,10 +146,16 @@ def _detach(data_dir: Path, *, as_json: bool) -> None:
                 if as_json:
                     print_json(run)
                 else:
-                    out.print(f"serving on {run['bootstrap']}; stop with `lockstep down --data-dir {data_dir}`")
+                    out.print(
+                        f"serving on {run['bootstrap']}; stop with `lockstep down --data-dir {data_dir}`"
+                    )
                 return
             time.sleep(_WATCH_SECONDS)
-    fail("NOT_SERVING", f"it ended at once; the last lines of {data_dir}/logs/up.log say why:\n{_tail(data_dir)}", EXIT_USAGE)
+    fail(
+        "NOT_SERVING",
+        f"it ended at once; the last lines of {data_dir}/logs/up.log say why:\n{_tail(data_dir)}",
+        EXIT_USAGE,
+    )
 
 
 def _tail(data_dir: Path) -> str:

@@ -45,7 +45,7 @@ APPS = ("pipeline", "store")
 )
 @click.option("--verbose", is_flag=True, help="Say more.")
 @cluster_options
-def worker(  # one argument an option
+def worker(  # noqa: PLR0917  # click passes one argument an option
     cluster: Cluster,
     app_name: str,
     name: str,
@@ -56,7 +56,7 @@ def worker(  # one argument an option
     stop_with_stdin: bool,
     verbose: bool,
 ) -> None:
-    """Run one worker in the foreground.
+    r"""Run one worker in the foreground.
 
     \b
     Example:

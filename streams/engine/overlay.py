@@ -8,7 +8,7 @@ Tested in tests/engine/test_overlay.py, tests/properties/ and the contract suite
 
 from __future__ import annotations
 
-from streams.engine.store import Store
+from streams.engine.store import Store, explained
 
 _CACHE_ROWS = 50_000
 """Rows a shard keeps in memory in front of RocksDB; about 10 MiB at 200 bytes a row."""
@@ -39,7 +39,10 @@ class Overlay:
         cache = self._cache
         if key in cache:
             return cache[key]
-        value = self._store.get(key)
+        try:
+            value = self._store.get(key)
+        except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
+            raise explained(self._store.path, error) from error
         if len(cache) >= _CACHE_ROWS:
             cache.clear()
         cache[key] = value

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.connection import Connection
 from streams.engine.claims import TABLE as CLAIMS
 from streams.engine.claims import ClaimLog
+from streams.engine.settings import ShardStatus
 from streams.engine.store import Store
 from streams.ports import Record, Restorer
 
@@ -54,7 +54,8 @@ class Restoration:
         restorers: Sequence[Restorer],
         store: Store,
         claims: ClaimLog,
-        log_ends: Callable[[Sequence[TopicPartition]], Any],
+        log_ends: Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
+        status: ShardStatus,
     ) -> None:
         self._number = number
         self._state = TopicPartition(state_topic, number)
@@ -66,9 +67,7 @@ class Restoration:
         self._connection = connection
         self._consumer = _consumer(connection, "read_committed")
         self._tail: AIOKafkaConsumer | None = None
-        self.rows_read = 0
-        self.rows_total = 0
-        """What there was to read when it was last asked; for progress bars."""
+        self._status = status
 
     async def start(self) -> None:
         """Connect, and begin where the store's markers stand; the store has been checked by reason_to_wipe."""
@@ -117,9 +116,8 @@ class Restoration:
     async def _read_to(self, ends: Mapping[TopicPartition, int], deadline: float | None) -> bool:
         consumer = self._consumer
         behind = {one: end for one, end in ends.items() if await consumer.position(one) < end}
-        self.rows_total = self.rows_read + sum(
-            [end - await consumer.position(one) for one, end in behind.items()]
-        )
+        left = [end - await consumer.position(one) for one, end in behind.items()]
+        self._status.rows_total = self._status.rows_read + sum(left)
         while behind:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
             self._apply(fetched)
@@ -134,7 +132,7 @@ class Restoration:
         rows = _Rows(self._store)
         staged = rows.staged
         for partition, records in fetched.items():
-            self.rows_read += len(records)
+            self._status.rows_read += len(records)
             restorer = self._restorers.get(partition.topic)
             if restorer is not None:
                 restorer.restore(records, rows)

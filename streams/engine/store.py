@@ -28,7 +28,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.errors import StoreError
+from streams.errors import StoreDamaged, StoreError, StoreFull
 
 _MARKER = b"\x00marker\x00"
 _TOPIC_ID = b"\x00topic_id\x00"
@@ -36,7 +36,7 @@ _WRITTEN_AT = b"\x00written_at_ms"
 _FORMAT = b"\x00format"
 _FORMAT_VERSION = b"1"
 _BYTES = 8
-_BLOOM_BITS = 10.0
+_BLOOM_BITS = 10
 _OPEN_FILES_MAX = 64  # a shard; twelve shards and Kafka's sockets stay far below 1,024
 FIRST_ROW = b"\x01"
 """Keys below belong to the store itself; table bytes start here."""
@@ -67,7 +67,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(path), _options(memory))
         except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         write = WriteOptions()
         write.sync = False
         self._write_options = write
@@ -101,7 +101,7 @@ class Store:
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error) from error
 
     def marker(self, topic: str) -> int | None:
         """Return the offset up to which a topic is in the store, or None for a fresh store."""
@@ -125,6 +125,7 @@ class Store:
     def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows whose key starts with `prefix`, in key order."""
         for key, value in self._db.items(from_key=prefix or FIRST_ROW):
+            assert isinstance(key, bytes)  # raw mode
             if not key.startswith(prefix):
                 return
             yield key, value
@@ -169,8 +170,13 @@ def _options(memory: Memory) -> Options:
     return options
 
 
-def _explained(path: Path, error: Exception) -> StoreError:
+def explained(path: Path, error: Exception) -> StoreError:
+    """Return what RocksDB's text means: StoreFull, StoreDamaged, or a plain StoreError."""
     text = str(error)
     if "No space left" in text:
-        return StoreError(f"the disk under {path} is full: free room, the worker goes on by itself ({text})")
-    return StoreError(f"the store {path} cannot be used and will be rebuilt from the topics: {text}")
+        return StoreFull(
+            f"the disk under {path} is full: free some room, the worker goes on by itself ({text})"
+        )
+    if "orruption" in text or "checksum" in text:
+        return StoreDamaged(f"the store {path} is damaged and will be rebuilt from the topics: {text}")
+    return StoreError(f"the store {path} cannot be used: {text}")

@@ -28,6 +28,7 @@ from streams.engine.opening import (
     Won,
 )
 from streams.engine.restoration import Restoration
+from streams.engine.settings import Patience
 
 _POLL_S = 0.05
 
@@ -47,18 +48,6 @@ class Membership(Protocol):
     async def confirm(self) -> bool:
         """Send a heartbeat now; return whether this worker is a member of the present generation."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an opening waits for others, in seconds."""
-
-    hand_over_s: float = 1.0
-    """A living owner's moment to release what it no longer should have."""
-    undecided_s: float = 2.0
-    """An open transaction of somebody who is not known by a claim; the broker aborts it in the end."""
-    back_off_s: float = 0.2
-    """Upper end of a random wait after a race."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -80,7 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await Service.stop(self)
 
     async def maybe_start(self) -> bool:
-        return await Service.maybe_start(self)
+        return bool(await Service.maybe_start(self))
 
     async def on_stop(self) -> None:
         if self._consumer is not None:
@@ -128,7 +128,7 @@ class Consumer(driver.Consumer):
     @property
     def feeding(self) -> Feeding:
         """Who the records are for."""
-        return self.transport.feeding  # type: ignore[attr-defined, no-any-return]  # our own Transport
+        return cast(Feeding, self.transport.feeding)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.feeding.reconcile({one.partition for one in assigned})
@@ -170,7 +170,7 @@ class Consumer(driver.Consumer):
         one = TopicPartition(topic, partition)
         if consumer is None or one not in consumer.assignment():
             return None
-        return consumer.last_stable_offset(one)
+        return cast(int | None, consumer.last_stable_offset(one))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002  # Faust's signature
         if not self.flow_active:

@@ -1,0 +1,219 @@
+"""Opens the shards that a worker should have: checks the store, restores, takes over, tries again.
+
+Each shard is opened in its own task, in parallel with the others, and the task may be cancelled at any moment: what
+it holds is closed, and nothing that it did needs to be undone. A damaged store is wiped; a full disk or a broker that
+is away is waited out with a growing back-off that people see in the status. Tested in tests/engine and tests/chaos.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.engine.claims import ClaimLog
+from streams.engine.opening import GiveWay, Won
+from streams.engine.producer import CommitInDoubt, fence
+from streams.engine.restoration import Restoration, reason_to_wipe
+from streams.engine.settings import HostSettings, ShardStatus
+from streams.engine.shard import Shard
+from streams.engine.store import Memory, Store, wipe
+from streams.engine.takeover import Membership, Takeover
+from streams.errors import LockstepError, StoreDamaged, TrimmedBelowProgress
+
+log = structlog.get_logger("engine")
+
+BACK_OFF_S_FIRST = 0.1
+BACK_OFF_S_MAX = 5.0
+
+Rows = list[tuple[bytes, bytes | None]]
+
+
+class ClusterView(Protocol):
+    """What the host asks of the cluster beside reading and writing; adapters.cluster.Cluster."""
+
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]: ...
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition], isolation: Literal["read_committed", "read_uncommitted"]
+    ) -> dict[TopicPartition, int]: ...
+
+    async def topic_ids(self, names: Iterable[str]) -> dict[str, str]: ...
+
+
+class Openings:
+    """The openings of one worker, one task a shard."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        membership: Membership,
+        cluster: ClusterView,
+        *,
+        status: dict[int, ShardStatus],
+        commit_claim: Callable[[int, Rows], Awaitable[None]],
+        adopt: Callable[[Shard], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """Nothing is opened before `start`.
+
+        `commit_claim` commits rows of a shard's state topic in the worker's own producer (shielded from
+        cancellation here), `adopt` takes a shard that is ours, `fail` is told of bugs.
+        """
+        self._settings = settings
+        self._membership = membership
+        self._cluster = cluster
+        self._status = status
+        self._commit_claim = commit_claim
+        self._adopt = adopt
+        self._fail = fail
+        self._memory = Memory.of(settings.memory_bytes)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.fenced: set[str] = set()
+        """Transactional ids that this worker has fenced; each is used once, so for ever."""
+
+    def start(self, numbers: Collection[int], owner: str) -> None:
+        """Open what is not being opened yet, in the name of a transactional id."""
+        for number in numbers:
+            if number not in self._tasks:
+                self._status.setdefault(number, ShardStatus())
+                task = asyncio.create_task(self._open(number, owner), name=f"open shard {number}")
+                task.add_done_callback(self._ended)
+                self._tasks[number] = task
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Cancel the openings of all other shards."""
+        for number in [number for number in self._tasks if number not in numbers]:
+            self._tasks.pop(number).cancel()
+
+    async def cancel(self) -> None:
+        """Cancel every opening and wait for its end."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def path(self, number: int) -> Path:
+        """Return where a shard's store lies."""
+        return self._settings.folder / f"shard-{number:04d}"
+
+    async def _open(self, number: int, owner: str) -> None:
+        wait_s = BACK_OFF_S_FIRST
+        while True:
+            try:
+                shard = await self._try_open(number, owner)
+            except CommitInDoubt:
+                return
+            except (KafkaError, LockstepError, OSError) as error:
+                wait_s = self._failed(number, error, wait_s)
+            else:
+                if shard is not None:
+                    self._tasks.pop(number, None)
+                    self._adopt(shard)
+                    return
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, BACK_OFF_S_MAX)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._fail(bug)
+
+    def _failed(self, number: int, error: Exception, wait_s: float) -> float:
+        """Say what went wrong, put right what can be, and return how long to wait."""
+        code = error.code if isinstance(error, LockstepError) else "KAFKA"
+        self._status[number] = ShardStatus("failed", f"{code}: {error}")
+        log.warning("engine.opening_failed", shard=number, code=code, reason=str(error))
+        if isinstance(error, StoreDamaged):
+            wipe(self.path(number))
+        return BACK_OFF_S_MAX if isinstance(error, TrimmedBelowProgress) else wait_s
+
+    async def _try_open(self, number: int, owner: str) -> Shard | None:
+        settings = self._settings
+        status = self._status[number] = ShardStatus()
+        claims = ClaimLog()
+        store = await self._checked_store(number)
+        restoration = Restoration(
+            connection=settings.connection,
+            number=number,
+            state_topic=settings.state_topic,
+            restorers=settings.restorers(),
+            store=store,
+            claims=claims,
+            log_ends=self._high_watermarks,
+            status=status,
+        )
+        try:
+            await restoration.start()
+            outcome = await self._takeover(number, owner).open(restoration, claims)
+            if isinstance(outcome, GiveWay):
+                log.info("engine.shard_given_way", shard=number, reason=str(outcome.reason))
+                store.close()
+                return None
+            return await self._ours(number, store, outcome)
+        except BaseException:
+            store.close()
+            raise
+        finally:
+            await restoration.close()
+
+    async def _ours(self, number: int, store: Store, won: Won) -> Shard:
+        shard = Shard(number, store, self._settings.shard)
+        shard.claim_number = won.claim.number
+        for stage in self._settings.stages(shard):
+            shard.add_stage(stage)
+        starts = await self._cluster.beginning_offsets(
+            [TopicPartition(topic, number) for topic in shard.inputs]
+        )
+        for partition, start in starts.items():
+            shard.inputs[partition.topic].begin_at(start)
+        return shard
+
+    def _takeover(self, number: int, owner: str) -> Takeover:
+        settings = self._settings
+
+        async def fence_owner(rival: str) -> None:
+            await fence(settings.connection, rival, settings.transaction_timeout_ms)
+
+        async def commit_claim(rows: Rows) -> None:
+            # Shielded: an opening may be cancelled at any moment, a transaction may not.
+            await asyncio.shield(asyncio.ensure_future(self._commit_claim(number, rows)))
+
+        return Takeover(owner, self._membership, self.fenced, fence_owner, commit_claim, settings.patience)
+
+    async def _high_watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._cluster.end_offsets(partitions, "read_uncommitted")
+
+    async def _checked_store(self, number: int) -> Store:
+        """Open the shard's store, or a fresh one where it cannot be continued."""
+        settings = self._settings
+        topics = [settings.state_topic, *(restorer.topic for restorer in settings.restorers())]
+        partitions = [TopicPartition(topic, number) for topic in topics]
+        ids = await self._cluster.topic_ids(topics)
+        starts = await self._cluster.beginning_offsets(partitions)
+        ends = await self._high_watermarks(partitions)
+        path = self.path(number)
+        store = Store(path, self._memory)
+        reason = reason_to_wipe(
+            store,
+            topics,
+            starts={one.topic: offset for one, offset in starts.items()},
+            ends={one.topic: offset for one, offset in ends.items()},
+            topic_ids=ids,
+            tombstones_kept_ms=settings.tombstones_kept_ms,
+            now_ms=int(time.time() * 1000),
+        )
+        if reason is not None:
+            log.warning("engine.store_wiped", shard=number, reason=reason)
+            store.close()
+            wipe(path)
+            store = Store(path, self._memory)
+        for topic, topic_id in ids.items():
+            store.keep_topic_id(topic, topic_id)
+        return store
