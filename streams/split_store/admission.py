@@ -2,7 +2,7 @@
 
 A record is admitted when it parses and neither store would refuse what follows from it. The decision is
 pure and the same for ever, so the body half, which reads the queue again after a restart, repeats it:
-both halves of a refused record are absent. Tested in tests/split_store/test_stage.py.
+both halves of a refused record are absent. Tested in tests/split_store/test_refusals.py.
 """
 
 from __future__ import annotations
