@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,11 +18,11 @@ from tests.broker.waiting import is_alive, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 SLEEPER = "import signal; signal.pause()"
+ORDERLY = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 # Starts a guardian, tells both pids, and waits to be killed. On demand a fork of it holds the pipe open.
 PARENT = """
@@ -80,6 +81,13 @@ def start(folder: DataFolder) -> Iterator[Callable[..., Family]]:
         family.end()
 
 
+def catches(number: signal.Signals, pid: int) -> bool:
+    """Whether the process has a handler of its own for the signal."""
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    mask = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def wait_until_gone(family: Family) -> None:
     wait_until(lambda: not is_alive(family.command), "the command ends")
     wait_until(lambda: not is_alive(family.guardian), "the guardian ends")
@@ -107,8 +115,11 @@ def test_the_command_ends_when_the_guardian_itself_is_killed(start: Callable[...
     wait_until(lambda: not is_alive(family.command), "the command ends")
 
 
-def test_a_suspended_command_ends_too(start: Callable[..., Family]) -> None:
-    family = start()
+def test_a_suspended_command_ends_in_order_without_the_grace_running_out(
+    start: Callable[..., Family],
+) -> None:
+    family = start(code=ORDERLY)
+    wait_until(lambda: catches(signal.SIGTERM, family.command), "the command waits for SIGTERM")
     os.kill(family.command, signal.SIGSTOP)
     family.parent.kill()
     wait_until_gone(family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -115,6 +116,11 @@ def test_nothing_is_left_running_when_the_owner_dies(tmp_path: Path, number: sig
         assert int(pid) in processes_naming(str(folder))
         owner.send_signal(number)
         wait_until(lambda: not processes_naming(str(folder)), "broker and guardian end")
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_owner_first_and_not_the_broker(broker: EmbeddedKafka) -> None:
+    broker.start()
+    assert os.getpgid(broker.pid) != os.getpgid(0)
 
 
 def test_a_second_broker_on_the_folder_is_refused_and_the_first_goes_on(broker: EmbeddedKafka) -> None:
