@@ -1,6 +1,4 @@
-"""Records that can never be stored: one dead letter each, both halves absent
-(streams/split_store/admission.py).
-"""
+"""Records that can never be stored: one dead letter each, and neither half."""
 
 from __future__ import annotations
 
