@@ -1,9 +1,8 @@
 """The delivery stage: behind the sequencer, in its unit of work; sends each update to each live endpoint.
 
 Order of effects for each endpoint that is attached and not parked:
-1. while its window has room, the customised update on delivery.<route>; when it has none, one WakeUp on
-   replay.updates;
-2. where there is a window, the endpoint's sent pointer, and whether it is parked now.
+1. while its window has room, the customised update on delivery.<route>;
+2. when it has none, one WakeUp on replay.updates, and the endpoint's row: it is parked, and sent so far.
 
 A parked or detached endpoint gets nothing; the queue keeps what it misses (Q6). A crash between any two
 leaves neither, nor the number that the sequencer gave (Q13): the unit is run again and gives the same bytes.
@@ -81,4 +80,4 @@ class Delivery:
             self.sender.wake(parked, update.account_id)
             return parked
         self.sender.send(endpoint, update)
-        return endpoint._replace(sent=seq) if endpoint.parameters.window else endpoint
+        return endpoint

@@ -9,7 +9,7 @@ Order of effects:
 All of them are one unit of work: a crash between any two leaves none, so no number is skipped, and none is
 used for two updates (Q1, Q13). An update that does not fit the topic keeps its number as a tombstone, and
 the append is kept as a dead letter. Storage (split_store) reads another topic: neither waits for the other
-(Q7). Tested in tests/sequencer/ and tests/properties/test_inboxes.py.
+(Q7). Tested in tests/sequencer/ and tests/properties/test_threads.py.
 """
 
 from __future__ import annotations

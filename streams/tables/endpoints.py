@@ -1,10 +1,10 @@
 """Endpoints: what each app install or browser session of an account asked for, and how far it has come.
 
-One row an account holds all its endpoints (at most ENDPOINTS_MAX): a delivery needs them all, and an
-account has few. An attached endpoint that is not parked has been sent everything up to the inbox's head;
-without a window its `sent` is not even written, so that a delivery to it changes no row. `sent` counts
-otherwise: while it is parked, when it has a window, and once it is detached. Rows are parsed once as long
-as their bytes stay the same. Tested in tests/tables/test_endpoints.py.
+One row an account holds all its endpoints (at most ENDPOINTS_MAX): a delivery needs them all, and an account
+has few. A live endpoint (attached and not parked) has been sent everything up to the inbox's head, so its
+`sent` is not even written, and a delivery to it changes no row. `sent` counts while it is parked and once it
+is detached. Rows are parsed once as long as their bytes stay the same.
+Tested in tests/tables/test_endpoints.py.
 """
 
 from __future__ import annotations

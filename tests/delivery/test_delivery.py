@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streams.ids import delivery_key, shard_of
 from streams.tables import ENDPOINTS
 from tests.fixtures.pipeline import (
@@ -107,10 +109,11 @@ def test_delivery_does_not_wait_for_storage() -> None:
     assert seqs(pipeline.routed("bob", "phone")) == [1, 2, 3]
 
 
-def test_without_a_window_a_delivery_writes_no_endpoint_row() -> None:
+@pytest.mark.parametrize("window", [0, 5])
+def test_a_delivery_to_a_live_endpoint_writes_no_endpoint_row(window: int) -> None:
     """The sent pointer of a live endpoint is the inbox's head."""
     pipeline = Pipeline()
-    attached(pipeline, "bob", "phone")
+    attached(pipeline, "bob", "phone", window=window)
     state = pipeline.shards[0].shard.state
     before = state.rows[ENDPOINTS.byte + b"bob"]
     pipeline.send("t", "ann", recipients=["bob"])
