@@ -62,10 +62,11 @@ class TransactionalProducer:
             await producer.begin_transaction()
             faults.point("unit.after_begin")
             sent = await self._send(outputs)
-            ends: Ends = {}
-            for place, count, future in sent:
-                metadata = await future
-                ends[place] = metadata.offset + count
+            written = await asyncio.gather(*(future for _, _, future in sent))
+            ends = {
+                place: metadata.offset + count
+                for (place, count, _), metadata in zip(sent, written, strict=True)
+            }
             faults.point("unit.after_send")
             faults.point("unit.before_commit")
             await producer.commit_transaction()
