@@ -107,6 +107,7 @@ def assemble(
             stages=stages,
             restorers=restorers,
             tombstones_kept_ms=topology.topics[STATE_TOPIC].delete_retention_ms or 86_400_000,
+            ledger_kept_ms=topology.timestamps.threshold_ms + topology.timestamps.clock_ahead_ms,
             memory_bytes=settings.memory_bytes,
         ),
         membership_of(app, members),

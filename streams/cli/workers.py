@@ -108,7 +108,7 @@ class Pages:
     async def _ask(self, method: str, worker: Worker, path: str) -> Page | None:
         address = f"http://127.0.0.1:{worker.web_port}/lockstep/{path}"
         try:
-            async with self._session.request(method, address) as response:
+            async with self._session.request(method, address, headers={"X-Lockstep": "cli"}) as response:
                 content = await response.json()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from streams import faults
 from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, ClusterView, Openings, Rows
 from streams.engine.producer import CommitInDoubt, TransactionalProducer, fence
+from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Output, Shard
 from streams.engine.store import wipe
@@ -139,12 +140,38 @@ class Host:
         self._stopping = True
         self._work.set()
         await self._openings.cancel()
+        self._openings.keep(())
         async with self._unit:
             try:
                 await self._release(list(self.shards))
             except IN_DOUBT as error:
                 log.warning("engine.release_failed", reason=str(error))
             await self._close_all()
+
+    async def rebuild(self, number: int) -> Rebuilt:
+        """Wipe an open shard's store, restore it from the topics, and return what it was and what it is.
+
+        The shard serves nothing meanwhile. Raises ShardNotOpen.
+        """
+        async with self._unit:
+            shard = self.shards.get(number)
+            if shard is None or shard.overlay.staged or self._failure is not None:
+                raise ShardNotOpen(
+                    f"shard {number} is not open on {self.settings.worker} now; see `lockstep status`"
+                )
+            kept_since_ms = max(shard.now_ms, int(time.time() * 1000)) - self.settings.ledger_kept_ms
+            comparison = Comparison(await digest_of(shard.store, kept_since_ms), kept_since_ms)
+            if number not in self._assigned:
+                raise ShardNotOpen(f"shard {number} is going to another worker; see `lockstep status`")
+            self._openings.comparisons[number] = comparison
+            self._hold(number)
+            del self.shards[number]
+            self.status[number] = ShardStatus()
+            shard.store.close()
+            wipe(shard.store.path)
+        log.info("engine.rebuild_begun", shard=number)
+        self._work.set()
+        return await comparison.result()
 
     async def _begin(self, owner: str) -> None:
         """Make sure of the membership, then initialise a new transactional id."""

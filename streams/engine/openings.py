@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from streams.engine.claims import ClaimLog
 from streams.engine.opening import GiveWay, Won
 from streams.engine.producer import CommitInDoubt, fence
+from streams.engine.rebuilding import Comparison
 from streams.engine.restoration import Restoration, reason_to_wipe
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
@@ -77,6 +78,8 @@ class Openings:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.fenced: set[str] = set()
         """Transactional ids that this worker has fenced; each is used once, so for ever."""
+        self.comparisons: dict[int, Comparison] = {}
+        """Shards that are being rebuilt: who wants to look at the store before the shard takes a record."""
 
     def start(self, numbers: Collection[int], owner: str) -> None:
         """Open what is not being opened yet, in the name of a transactional id."""
@@ -91,6 +94,8 @@ class Openings:
         """Cancel the openings of all other shards."""
         for number in [number for number in self._tasks if number not in numbers]:
             self._tasks.pop(number).cancel()
+        for number in [number for number in self.comparisons if number not in numbers]:
+            self.comparisons.pop(number).abandon()
 
     async def cancel(self) -> None:
         """Cancel every opening and wait for its end."""
@@ -156,7 +161,11 @@ class Openings:
                 log.info("engine.shard_given_way", shard=number, reason=str(outcome.reason))
                 store.close()
                 return None
-            return await self._ours(number, store, outcome)
+            shard = await self._ours(number, store, outcome)
+            if number in self.comparisons:
+                await self.comparisons[number].look(shard)
+                del self.comparisons[number]
+            return shard
         except BaseException:
             store.close()
             raise

@@ -4,8 +4,10 @@
 /lockstep/agents   agents with their topics and what waits in their shards
 /lockstep/tables   state tables: name, meaning, changelog, rows and bytes (rows are counted when asked: ?count=1)
 /lockstep/tables/NAME/KEY   rows of a table whose key begins with KEY (an account, a thread, ...)
+/lockstep/rebuild/SHARD   POST only: wipe the shard's store, restore it from the topics, compare
 
-Read-only; nothing here takes part in processing. Tested in tests/e2e.
+All but the last only look; nothing here takes part in processing. The last wants the header X-Lockstep, which no
+form of a web page elsewhere can send. Tested in tests/e2e.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from faust.web import Request, Response, View
 
 from streams.engine.app import Fetching
 from streams.engine.host import Host
+from streams.engine.rebuilding import Rebuilt, ShardNotOpen
 from streams.engine.shard import Shard
 from streams.tables import TABLES, TableSpec
 
@@ -115,6 +118,41 @@ def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
             return self.json({"table": name, "rows": list(islice(_rows(host, table, key), _ROWS_MAX))})
 
     del AgentsPage, TablesPage, RowsPage  # registered by the decorator
+    _add_rebuild_page(app, host)
+
+
+def _add_rebuild_page(app: faust.App, host: Host) -> None:
+    @app.page("/lockstep/rebuild/{shard}")
+    class RebuildPage(View):
+        """POST: rebuild a shard that is open here; answers when it is open again."""
+
+        async def post(self, request: Request, shard: str) -> Response:
+            if "X-Lockstep" not in request.headers:
+                return self.json({"error": "NO_HEADER", "detail": "send the header X-Lockstep"}, status=403)
+            if not shard.isdecimal():
+                return self.json(
+                    {"error": "NO_SHARD", "detail": f"{shard!r} is no shard's number"}, status=404
+                )
+            try:
+                rebuilt = await host.rebuild(int(shard))
+            except ShardNotOpen as error:
+                return self.json({"error": error.code, "detail": str(error)}, status=409)
+            return self.json(_rebuilt(int(shard), rebuilt))
+
+    del RebuildPage  # registered by the decorator
+
+
+def _rebuilt(shard: int, rebuilt: Rebuilt) -> dict[str, Any]:
+    return {
+        "shard": shard,
+        "rows_before": rebuilt.before.rows,
+        "rows_after": rebuilt.after.rows,
+        "digest_before": rebuilt.before.digest,
+        "digest_after": rebuilt.after.digest,
+        "equal": not rebuilt.differing,
+        "differing": rebuilt.differing,
+        "seconds": round(rebuilt.seconds, 3),
+    }
 
 
 def _agent(host: Host, topic: str) -> dict[str, Any]:

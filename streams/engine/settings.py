@@ -41,6 +41,8 @@ class HostSettings:
     restorers: Callable[[], Sequence[Restorer]]
     transaction_timeout_ms: int = 6_000
     tombstones_kept_ms: int = 86_400_000
+    ledger_kept_ms: int = 86_400_000
+    """Age at which a token has expired; rebuilds do not compare what is older."""
     memory_bytes: int = 192 << 20
     unit_records_max: int = 6_000
     unit_seconds_max: float = 0.15

@@ -98,6 +98,18 @@ class InboxesTable:
         self._state.delete_range(_queue_key(account_id, 0), _queue_key(account_id, seq))
 
 
+def position_key(queue_key: bytes) -> bytes:
+    """Return the key of the position row which the row of an update belongs to."""
+    return POSITIONS.byte + queue_key[1 : -_SEQ_BYTES - 1]
+
+
+def is_kept(queue_key: bytes, queue_row: bytes, position_row: bytes) -> bool:
+    """Whether the inbox still keeps an update; a row that it does not may be there or not."""
+    inbox = _parsed(position_row)
+    seq = int.from_bytes(queue_key[-_SEQ_BYTES:], "big")
+    return _ROW.unpack_from(queue_row)[1] == inbox.epoch and seq >= inbox.seq_first_kept
+
+
 class QueueRestorer:
     """Implements ports.Restorer: rebuilds the queue table from inbox.updates.
 

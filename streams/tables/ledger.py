@@ -70,6 +70,15 @@ def expired_ranges(before_ms: int) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
+def unsettled_ranges(before_ms: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the ranges of keys in which a restored store may differ from the one that was there before.
+
+    As `expired_ranges`, and the day of `before_ms` itself: a row of `recent` may stand for a token that expired.
+    """
+    ledger, (start, _) = expired_ranges(before_ms)
+    return ledger, (start, _RECENT_START.pack(_RECENT_BYTE, before_ms // DAY_MS + 1))
+
+
 class Ledger:
     """The ledger of one shard, as rules see it."""
 
