@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("streams.cli.status:status", "Show workers, shards, progress and lag."),
     "demo": ("streams.cli.demo:demo", "Watch the pipeline at work: start, feed, drain, verify."),
     "worker": ("streams.cli.worker:worker", "Run one worker in the foreground."),
+    "tables": ("streams.cli.tables:tables", "List the state tables, or look up a key."),
+    "agents": ("streams.cli.tables:agents", "List the agents: what each reads, and what waits for it."),
     "topics": ("streams.cli.topics:topics", "Create the topics, or check them."),
     "topology": ("streams.cli.topology:topology", "Check or draw the data flow."),
     "rebuild": ("streams.cli.rebuild:rebuild", "Restore local state from the topics and compare."),
