@@ -88,10 +88,15 @@ def test_what_is_sent_on_is_what_was_asked(fields: dict[str, Any]) -> None:
             assert CODEC["ThreadOperation"].split("thread_id").read(sent.value)[1] == tail
 
 
+LATE = long(NOW_MS)
 PLAIN = FORMAT.encode(request(recipients=["bob"], operation=post(b"hello")))
 LOOSE = {
     "a size of two bytes where one would do": PLAIN.replace(b"\x0cthread", b"\x8c\0thread"),
-    "a token of eleven bytes": PLAIN.replace(long(NOW_MS), long(NOW_MS)[:-1] + b"\xe2\x80\x80\x80\x80\0"),
+    "a timestamp of more bytes than it needs": PLAIN.replace(LATE, LATE[:-1] + bytes([LATE[-1] | 128, 0])),
+    "a timestamp of twelve bytes": PLAIN.replace(
+        LATE, LATE[:-1] + bytes([LATE[-1] | 128]) + b"\x80" * 5 + b"\0"
+    ),
+    "a negative size": PLAIN.replace(b"\x0cthread", b"\x0dthread"),
     "an array block that says its size": PLAIN.replace(b"\x02\x02\x06bob\0", b"\x02\x01\x08\x06bob\0"),
     "a negative branch": PLAIN.replace(b"bob\0\0\x14", b"bob\0\x0b\x14"),
     "a branch of two bytes": PLAIN.replace(b"bob\0\0\x14", b"bob\0\x80\0\x14"),
