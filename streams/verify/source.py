@@ -81,7 +81,9 @@ class KafkaSource:
             for number, span in self._spans[topic].items()
             if span.start < span.end
         }
-        consumer.assign(list(left))
+        if not left:
+            return
+        consumer.assign(list(left))  # in place of the last topic's: without any, aiokafka's fetcher stumbles
         for at, span in left.items():
             consumer.seek(at, span.start)
         while left:
@@ -95,7 +97,6 @@ class KafkaSource:
             for at in [at for at, span in left.items() if await consumer.position(at) >= span.end]:
                 del left[at]
                 consumer.pause(at)
-        consumer.unsubscribe()
 
     def _started(self) -> AIOKafkaConsumer:
         assert self._consumer is not None, "use as `async with`"
