@@ -17,6 +17,7 @@ from streams.engine.opening import (
     ReadToEnd,
     Won,
 )
+from tests.simulation.planted import UndecidedNumbersLog
 
 FIRST = ReadToEnd(settled=False)
 SETTLED = ReadToEnd(settled=True)
@@ -200,6 +201,36 @@ def test_a_greater_generation_of_a_group_that_was_forgotten_does_not_lock_the_sh
     story.opening.read()
     assert story.opening.confirmed() == Fence("other", hand_over=True)
     assert story.fence("other") == SETTLED
+
+
+def claim_after_an_abort(log: ClaimLog, owner: str, *, sees_aborted: bool) -> Claim:
+    """The claim of an opener; an aborted claim of number 1 was seen by one of the two, and is gone for the other."""
+    opening = Opening(log, owner, 5, lambda _: True)
+    opening.start()
+    if sees_aborted:
+        log.observe(0, claim_key(1, "aborted"), claim_value(5), committed=False)
+    opening.read()
+    log.discard_uncommitted()
+    action = opening.read()
+    assert isinstance(action, CommitClaim)
+    return action.claim
+
+
+@pytest.mark.parametrize(("kind", "are_both_valid"), [(ClaimLog, False), (UndecidedNumbersLog, True)])
+def test_of_two_claimers_only_one_is_ever_valid_although_one_saw_an_aborted_claim(
+    kind: type[ClaimLog], are_both_valid: bool
+) -> None:
+    """If undecided numbers counted, the second would stand above the first, whom nobody fenced: two owners."""
+    first = claim_after_an_abort(kind(), "first", sees_aborted=False)
+    second = claim_after_an_abort(kind(), "second", sees_aborted=True)
+    log = ClaimLog()
+    valid_in_turn = []
+    for offset, claim in enumerate((first, second), start=2):
+        log.observe(
+            offset, claim_key(claim.number, claim.owner), claim_value(claim.generation), committed=True
+        )
+        valid_in_turn.append(log.valid)
+    assert (valid_in_turn == [first, second]) is are_both_valid
 
 
 @pytest.mark.parametrize(

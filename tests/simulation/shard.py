@@ -46,19 +46,21 @@ class Shard:
     def read_committed(self) -> None:
         """Read on to the committed ends, or stop somewhere before."""
         world = self._world
-        limit = world.state.end
+        limit, updates_limit = world.state.end, world.updates.end
         if world.happens(0.2):
             limit = min(limit, self.state_position + 1 + int(world.random.random() * 4))
+        if world.happens(0.2):
+            updates_limit = min(updates_limit, self.updates_position + 1 + int(world.random.random() * 4))
         for record in world.state.committed(self.state_position, limit):
             if record.key[:1] == TABLE:
                 self.log.observe(record.offset, record.key, record.value, committed=True)
             elif record.value is not None:
                 self.progress = int(record.value)
         self.state_position = max(self.state_position, min(limit, world.state.committed_end))
-        for update in world.updates.committed(self.updates_position, world.updates.end):
+        for update in world.updates.committed(self.updates_position, updates_limit):
             if update.value is not None:
                 self.last_unit = update.value.name
-        self.updates_position = max(self.updates_position, world.updates.committed_end)
+        self.updates_position = max(self.updates_position, min(updates_limit, world.updates.committed_end))
 
     def observe_tail(self, state_end: int) -> None:
         """Look at the claims between what is committed and `state_end`."""
