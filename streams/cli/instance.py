@@ -80,6 +80,8 @@ class Instance:
     kafka: EmbeddedKafka | None = None
     processes: list[WorkerProcess] = field(default_factory=list)
     is_serving: bool = False
+    is_described: bool = False
+    """Whether run.json is ours: an instance that was refused must not take away the one that runs."""
 
     # -- Start and stop ----------------------------------------------------------------------------------------
 
@@ -150,7 +152,8 @@ class Instance:
                 one.process.wait()
         if self.kafka is not None:
             self.kafka.stop()
-        (self.data_dir / RUN_FILE).unlink(missing_ok=True)
+        if self.is_described:
+            (self.data_dir / RUN_FILE).unlink(missing_ok=True)
 
     # -- What it looks like ---------------------------------------------------------------------------------------
 
@@ -232,6 +235,7 @@ class Instance:
         scratch = path.with_suffix(".new")
         scratch.write_text(json.dumps(self.described(), indent=2) + "\n", "utf-8")
         scratch.replace(path)
+        self.is_described = True
 
 
 async def worker_pages(web_ports: Sequence[int], timeout_s: float = 2.0) -> list[dict[str, Any] | None]:
