@@ -3,7 +3,7 @@
 The cluster is, in this order: --bootstrap, LOCKSTEP_BOOTSTRAP, the running instance that `lockstep up`
 described in run.json of the data folder (--data-dir, LOCKSTEP_DATA_DIR, ./.lockstep). Exit codes: 0 done, 1
 the answer is no (verify found a fault, drain ran out of time, a request was not accepted), 2 usage or
-environment. Tested in tests/cli/test_context.py.
+environment. Tested in tests/cli/test_outside.py.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def telling(command: Callable[..., Any]) -> Callable[..., Any]:
 def fail(code: str, message: str, exit_code: int) -> NoReturn:
     """Print an error and end."""
     err.print(f"[bold red]error[/] [bold]{code}[/]: ", end="")
-    err.print(message, markup=False)
+    err.print(message, markup=False, soft_wrap=True)
     sys.exit(exit_code)
 
 

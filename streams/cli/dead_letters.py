@@ -1,7 +1,7 @@
 """`lockstep dead-letters`: list, show and resend what could not be processed.
 
 A dead letter is named PARTITION@OFFSET, its place on the dead-letter topic; it stays there after a resend.
-Tested in tests/cli/test_dead_letters.py.
+Tested in tests/cli/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Records for people: decoded fields as JSON values, and one coloured line a record.
 
-Tested in tests/cli/test_decoding.py.
+Tested in tests/cli/test_outside.py.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401  # any decoded Avro value
 def summary(record: str, fields: Mapping[str, Any]) -> Text:
     """Return one line about a record: who, where, what."""
     make = _LINES.get(record)
-    if make is None:
-        return Text(f"{record} {to_plain(fields)}")
-    return make(fields)
+    line = Text(f"{record} {to_plain(fields)}") if make is None else make(fields)
+    # Ids of a request that was not judged yet may hold anything: nothing of it may steer the terminal.
+    line.plain = "".join(
+        one if one == "\n" or one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line.plain
+    )
+    return line
 
 
 def _request(fields: Mapping[str, Any]) -> Text:

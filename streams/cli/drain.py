@@ -1,4 +1,4 @@
-"""`lockstep drain`: wait until everything is processed. Tested in tests/cli/test_drain.py."""
+"""`lockstep drain`: wait until everything is processed. Tested in tests/cli/test_kafka.py."""
 
 from __future__ import annotations
 

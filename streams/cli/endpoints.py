@@ -1,6 +1,6 @@
 """`lockstep register`, `attach`, `detach`, `ack`, `missing`: what an endpoint asks for.
 
-Tested in tests/cli/test_endpoints.py.
+Tested in tests/cli/test_outside.py.
 """
 
 from __future__ import annotations

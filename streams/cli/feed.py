@@ -1,7 +1,7 @@
 """`lockstep feed`: a chat trace, or JSON lines from standard input, as requests.
 
 Writes set-up, waits until it is processed, then writes the messages; see streams/client/trace.py for what a
-repeated number means. Tested in tests/cli/test_feed.py.
+repeated number means. Tested in tests/cli/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The command `lockstep`: a list of command groups, each loaded only when it is asked for.
 
 The short texts stand here, so that `lockstep --help` loads neither Faust nor Kafka clients; a test compares
-them with the commands' own. Tested in tests/cli/test_main.py.
+them with the commands' own. Tested in tests/cli/test_outside.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ack": ("streams.cli.endpoints:ack", "Acknowledge what an endpoint has kept."),
     "missing": ("streams.cli.endpoints:missing", "Ask for a range of updates again."),
     "tail": ("streams.cli.tail:tail", "Show records as they are written, decoded."),
+    "thread": ("streams.cli.thread:thread", "Show what a thread holds, from the store."),
     "feed": ("streams.cli.feed:feed", "Write a chat trace, or JSON lines, as requests."),
     "drain": ("streams.cli.drain:drain", "Wait until everything is processed."),
     "verify": ("streams.cli.verify:verify", "Prove that nothing is lost, doubled or out of order."),

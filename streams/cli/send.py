@@ -1,4 +1,4 @@
-"""`lockstep send`: one request, and what became of it. Tested in tests/cli/test_send.py."""
+"""`lockstep send`: one request, and what became of it. Tested in tests/cli/test_kafka.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`lockstep tail`: records as they are written, decoded, one line each (Ctrl-C ends it).
 
-Tested in tests/cli/test_tail.py.
+Tested in tests/cli/test_kafka.py.
 """
 
 from __future__ import annotations

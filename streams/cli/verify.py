@@ -1,6 +1,6 @@
 """`lockstep verify`: read the topics and the stores and say whether everything is right.
 
-Tested in tests/cli/test_verify.py.
+Tested in tests/cli/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an endpoint asks for: register, attach, detach, ack, missing updates; and the answers.
 
 A command keeps its id over every retry. Commands are idempotent for the endpoint's state; a repeated
-MissingUpdates is answered again. Tested in tests/client/test_commands.py, on Kafka.
+MissingUpdates is answered again. Tested in tests/client/test_kafka.py, on Kafka.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes a plan: set-up, a pause until it is processed, then the messages, at full speed or at a rate.
 
-Tested in tests/client/test_feeding.py and, on Kafka, in tests/client/test_publisher.py.
+Tested in tests/client/test_plans.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Generated traffic for people who have no trace: groups of all sizes, bursts, some endpoints offline.
 
 Everything follows from the seed. Repeats are added by the feed (plans.with_repeats), not here; `small_trace`
-makes the trace that the tests carry. Tested in tests/client/test_generator.py.
+makes the trace that the tests carry. Tested in tests/client/test_plans.py.
 """
 
 from __future__ import annotations

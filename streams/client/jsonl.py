@@ -3,7 +3,7 @@
 One object a line: account_id, endpoint_id (default device-1), thread_id, recipients (optional), token
 (optional: {timestamp_ms, nonce}), and exactly one operation: post, post_form, edit, delete, mark_read or
 change_members with the fields of its schema; `"post": "text"` is short for a body; message ids are
-hexadecimal. Tested in tests/client/test_jsonl.py.
+hexadecimal. Tested in tests/client/test_requests.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Puts requests and commands on the right partition of the right topic.
 
-Partition = shard of the account, by the cluster's own partition count. Tested in tests/client/test_outlet.py.
+Partition = shard of the account, by the cluster's own partition count. Tested in tests/client/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Guarantees: what `flush` returned for is durable; within a partition records stand in the order of `put`. A
 record may stand twice when an answer of the broker was lost: requests carry tokens and commands carry ids, so
 that is harmless. Does not wait for answers of the pipeline (see sender.py). Bounded: one batch filling and
-one on its way a partition. Tested in tests/client/test_publisher.py.
+one on its way a partition. Tested in tests/client/test_kafka.py.
 """
 
 from __future__ import annotations

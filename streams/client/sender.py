@@ -2,7 +2,7 @@
 
 Guarantees: `ask` returns an answer of the pipeline to exactly this token, and sends the same bytes again
 while none comes. Not promised: an order between requests that are asked at the same time (await one before
-the next). Tested in tests/client/test_sender.py, on Kafka.
+the next). Tested in tests/client/test_kafka.py, on Kafka.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A trace is a CSV file (or .csv.gz) with the columns at_10s, message, sender, channel, thread, body_bytes,
 mentions. A message number that comes again is the same message archived twice: its token is the same, and
 what the pipeline must answer follows from what else is equal (`Repeats`). Tested in
-tests/client/test_trace.py.
+tests/client/test_plans.py.
 """
 
 from __future__ import annotations

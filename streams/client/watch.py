@@ -1,8 +1,8 @@
 """Watches the delivery topics while a feed runs: counts what arrives, and takes the time of marked requests.
 
-A latency runs from the moment a request is handed to the publisher until the sender's own endpoint could read its
-update under read_committed: every hop of the pipeline and every commit between lies in it. Only marked requests are
-decoded, so that watching costs a busy machine little. Tested in tests/client/test_watch.py.
+A latency runs from the moment a request is handed to the publisher until the sender's own endpoint could read
+its update under read_committed: every hop of the pipeline and every commit between lies in it. Only marked
+requests are decoded, so that watching costs a busy machine little. Tested in tests/client/test_watch.py.
 """
 
 from __future__ import annotations

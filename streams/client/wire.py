@@ -2,7 +2,7 @@
 
 The follower stands at the end of every partition before anything is said, so no answer is missed. Records are
 written with acks=all and again by the Kafka client while the broker is away. Tested in
-tests/client/test_sender.py.
+tests/client/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An attachment owes from `attached_from_seq` to the inbox's head at its end (a detach, the next attach), or to
 the head of all when it lasts; a window owes no more than window beyond what was acknowledged. What
 replay.updates sent for an attach or an ack is kept per attachment; answers to MissingUpdates are extra and
-not counted. Tested in tests/verify/test_deliveries.py.
+not counted. Tested in tests/verify/test_judge.py.
 """
 
 from __future__ import annotations

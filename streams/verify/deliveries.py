@@ -3,7 +3,7 @@
 Needs the attachments (commands, then replay.updates) first and the inboxes' heads at the end. What an
 attachment owes may come on the endpoint's route or in its replay, once in all. Two attachments of an endpoint
 share no number on its route (a later one's route begins above the head at its attach), so one set of runs an
-endpoint is enough. Tested in tests/verify/test_deliveries.py, each fault planted once.
+endpoint is enough. Tested in tests/verify/test_judge.py, each fault planted once.
 """
 
 from __future__ import annotations

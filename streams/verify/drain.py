@@ -3,7 +3,7 @@
 A transaction's control records take offsets too, so a difference of numbers says nothing: first the cheap
 test for equality, then the tail is read. `remaining` answers for one moment: it is empty only when a whole
 look found nothing and no input had grown by the end of it, so records in flight between two stages cannot
-hide. Says nothing about requests that are still being produced. Tested in tests/verify/test_drain.py.
+hide. Says nothing about requests that are still being produced. Tested in tests/verify/test_kafka.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads the first fields of a record and leaves the rest: what makes judging a million records quick.
 
 Records of the newest schema are split; older published versions are decoded whole. Tested in
-tests/verify/test_heads.py.
+tests/verify/test_judge.py.
 """
 
 from __future__ import annotations

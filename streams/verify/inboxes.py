@@ -1,7 +1,7 @@
 """Judges inbox.updates: numbers of each inbox, order of each thread in it, one update a member and position.
 
 Needs the threads (all of thread.messages) before the first update. Memory: a few runs an inbox and thread.
-Tested in tests/verify/test_inboxes.py, each fault planted once.
+Tested in tests/verify/test_judge.py, each fault planted once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a verification found: counters with stable names, and the first offenders by name.
 
 A report is ok when every counter of FAULTS is 0; the others say how much was judged. null means: not judged,
-because there is no store to look into. Tested in tests/verify/test_report.py.
+because there is no store to look into. Tested in tests/verify/test_judge.py.
 """
 
 from __future__ import annotations

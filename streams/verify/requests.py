@@ -2,7 +2,7 @@
 
 Takes dead letters first, then requests, answers, operations and thread messages, in any order among those
 four. Tokens are told apart by their message id, computed from account, endpoint and token. Memory: about 150
-bytes a token. Tested in tests/verify/test_requests.py, each fault planted once.
+bytes a token. Tested in tests/verify/test_judge.py, each fault planted once.
 """
 
 from __future__ import annotations

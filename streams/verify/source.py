@@ -3,7 +3,7 @@
 `capture` fixes one end of every topic; `batches` then gives exactly the committed records before it, in log
 order per partition (several partitions are fetched at once; their runs interleave). Control and aborted
 records never appear, so offsets jump. Memory is bounded by the fetch sizes. Tested in
-tests/verify/test_source.py and the end-to-end test.
+tests/verify/test_kafka.py and the end-to-end test.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A thread's first members are `created_with`; ChangeMembers adds and removes. Members at a position are those
 before it and those it adds; a member it removes still gets it, and nothing
 after; who is named in both lists is removed. Written from the protocol,
-not from the pipeline. Tested in tests/verify/test_threads.py.
+not from the pipeline. Tested in tests/verify/test_judge.py.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ async def test_an_answer_reaches_the_coroutine_that_asked(outside: Outside) -> N
 async def test_a_retry_carries_the_same_token_and_the_same_bytes(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D1, D12: what is lost on the way is asked again, and can only be a duplicate."""
+    """What is lost on the way is asked again, and can only be a duplicate."""
     monkeypatch.setattr("streams.client.sender._ATTEMPT_SECONDS", 0.2)
 
     def reply(fields: dict[str, Any], before: int) -> list[tuple[str, bytes, bytes]]:
@@ -147,7 +147,7 @@ async def test_a_retry_carries_the_same_token_and_the_same_bytes(
 
 
 async def test_a_refusal_that_follows_is_returned_to_who_waits_for_it(outside: Outside) -> None:
-    """Q21: ACCEPTED is followed by REFUSED when the thread does not take it."""
+    """ACCEPTED is followed by REFUSED when the thread does not take it."""
 
     def reply(fields: dict[str, Any], _: int) -> list[tuple[str, bytes, bytes]]:
         return [result(fields, "ACCEPTED"), result(fields, "REFUSED", "NOT_A_MEMBER")]
@@ -168,7 +168,7 @@ async def test_no_answer_ends_with_an_error_that_names_the_token(outside: Outsid
 
 
 async def test_a_command_is_answered_with_its_batches_in_order(outside: Outside) -> None:
-    """Q6: missing updates come in bounded batches until there are no more."""
+    """Missing updates come in bounded batches until there are no more."""
 
     def reply(fields: dict[str, Any], _: int) -> list[tuple[str, bytes, bytes]]:
         owner = {name: fields[name] for name in ("account_id", "endpoint_id", "command_id")}
