@@ -70,6 +70,20 @@ class Fetching:
         assert isinstance(consumer, Consumer)  # our transport makes it
         return consumer.end(topic, partition)
 
+    def lag(self, topic: str, partition: int, progress: int, taken_to: int) -> int | None:
+        """Return how many offsets lie between progress and the end; 0 when no record does; None before a fetch.
+
+        taken_to: the offset behind the last record that was handed over.
+        """
+        end = self.end(topic, partition)
+        if end is None:
+            return None
+        consumer = self._app.consumer
+        assert isinstance(consumer, Consumer)  # our transport makes it
+        if progress >= taken_to and consumer.is_at_end(topic, partition, taken_to):
+            return 0
+        return max(0, end - progress)
+
 
 def new_app(settings: AppSettings) -> faust.App:
     """Return the app with its transport; agents are added by `feed`."""

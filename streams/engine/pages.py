@@ -69,8 +69,19 @@ def _input_of(shard: Shard, topic: str, fetching: Fetching) -> dict[str, Any]:
         "is_half_done": bool(one.cursor),
         "pending": len(one.pending),
         "end": end,
-        "lag": None if end is None else max(0, end - one.next_offset),
+        "lag": fetching.lag(topic, shard.number, one.next_offset, one.fetched_to),
     }
+
+
+def with_lag(shards: list[dict[str, Any]], fetching: Fetching) -> list[dict[str, Any]]:
+    """Add lag and pending to the inputs of shards that have `progress` and `fetched`."""
+    for shard in shards:
+        for topic, one in shard["inputs"].items():
+            progress, fetched = one["progress"], one["fetched"]
+            if progress is not None and fetched is not None:
+                one["lag"] = fetching.lag(topic, shard["shard"], progress, fetched)
+                one["pending"] = max(0, fetched - progress)
+    return shards
 
 
 def add_status_page(app: faust.App, status: Callable[[], dict[str, Any]]) -> None:

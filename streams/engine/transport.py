@@ -172,6 +172,24 @@ class Consumer(driver.Consumer):
             return None
         return cast(int | None, consumer.last_stable_offset(one))
 
+    def is_at_end(self, topic: str, partition: int, taken_to: int) -> bool:
+        """Whether no committed record lies at or behind `taken_to`, as of the last fetch.
+
+        Offsets alone cannot tell: the control record of each transaction takes one too.
+        """
+        consumer = self._thread._consumer  # noqa: SLF001  # the driver offers no accessor
+        one = TopicPartition(topic, partition)
+        if consumer is None or self._positions.get((topic, partition)) != taken_to:
+            return False
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # position() may wait
+        state = assignment.state_value(one)
+        return bool(
+            state is not None
+            and state.has_valid_position
+            and state.lso is not None
+            and state.position >= state.lso
+        )
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002  # Faust's signature
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
