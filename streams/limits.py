@@ -1,6 +1,7 @@
 """Every limit of the product, with its unit, its reason, and its relation to the others.
 
-What an operator may change stands in topology.yaml instead and refers to these as outer bounds.
+None of them is a setting: with a lower one, a retry of an accepted token would be rejected. What an operator may
+change stands in topology.yaml.
 Relations are checked in tests/test_limits.py.
 """
 
@@ -80,3 +81,6 @@ STORE_BACKLOG_BYTES: Final = 8 * STORE_BATCH_BYTES
 
 STORE_READ_ROWS_MAX: Final = 1_000
 """Rows that one read of a thread returns."""
+
+STORE_PAGE_ROWS_MAX: Final = 100
+"""Messages on one page of a thread over HTTP: some 9 MiB of JSON when every body is as large as may be."""

@@ -35,7 +35,7 @@ def topic_settings(topology: Topology, topic: TopicSpec) -> dict[str, str]:
         # A copy that lags must not become the leader: committed units would be gone.
         "unclean.leader.election.enable": "false",
     }
-    if topic.role in ("state", "internal"):
+    if topic.role in ("state", "internal") or topic.kept_ms is not None:
         settings["segment.bytes"] = str(_SEGMENT_BYTES)
     if topic.cleanup == "compact":
         settings["delete.retention.ms"] = str(topic.delete_retention_ms)

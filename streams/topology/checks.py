@@ -15,6 +15,7 @@ from streams.topology.model import (
     KEPT_FOR_EVER,
     LEDGER_TOPIC,
     STATE_TOPIC,
+    STORE_APP,
     StageSpec,
     Topology,
 )
@@ -97,6 +98,24 @@ def _trimmed(topology: Topology) -> Iterator[Problem]:
         if topic.retention_ms != KEPT_FOR_EVER or topic.cleanup != "delete":
             expected = f"cleanup delete and retention_ms {KEPT_FOR_EVER}, for records that were not processed"
             yield Problem(path, expected, f"{topic.cleanup} and {topic.retention_ms}")
+
+
+def _kept_by_reader(topology: Topology) -> Iterator[Problem]:
+    """The reader deletes what is old and durable; age alone must not, and others are not asked (W9)."""
+    for name, topic in topology.topics.items():
+        path = f"topics.{name}"
+        if topic.kept_ms is None:
+            continue
+        apps = [app for app in topology.apps if name in topology.inputs_of(app)]
+        if apps != [STORE_APP]:
+            yield Problem(
+                f"{path}.kept_ms", f"the app {STORE_APP} as the only one that reads it", _names(apps)
+            )
+        if topic.retention_ms != KEPT_FOR_EVER or topic.cleanup != "delete":
+            expected = f"cleanup delete and retention_ms {KEPT_FOR_EVER} beside kept_ms"
+            yield Problem(path, expected, f"{topic.cleanup} and {topic.retention_ms}")
+        if topic.trimmed:
+            yield Problem(f"{path}.trimmed", "false beside kept_ms: one rule for deleting", "true")
 
 
 def _retained(topology: Topology) -> Iterator[Problem]:
@@ -219,6 +238,7 @@ _CHECKS: tuple[Callable[[Topology], Iterator[Problem]], ...] = (
     _own_topics,
     _retained,
     _trimmed,
+    _kept_by_reader,
     _ledger,
     _sizes,
 )

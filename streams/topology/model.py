@@ -23,6 +23,8 @@ DELIVERY = "delivery"
 STATE_TOPIC = "shard.state"
 LEDGER_TOPIC = "shard.ledger"
 DEAD_LETTER_TOPIC = "dead.letters"
+STORE_APP = "store"
+"""The app that trims the topics with `kept_ms`."""
 
 _CONFIG = ConfigDict(extra="forbid")
 SHARDS_MAX = (
@@ -58,17 +60,6 @@ class Timestamps:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Limits:
-    """What an operator may lower; limits.py has the outer bounds and the reasons."""
-
-    body_bytes_max: Annotated[StrictInt, Field(ge=1, le=limits.BODY_BYTES_MAX)] = limits.BODY_BYTES_MAX
-    recipients_max: Annotated[StrictInt, Field(ge=1, le=limits.RECIPIENTS_MAX)] = limits.RECIPIENTS_MAX
-    thread_members_max: Annotated[StrictInt, Field(ge=2, le=limits.THREAD_MEMBERS_MAX)] = (
-        limits.THREAD_MEMBERS_MAX
-    )
-
-
-@dataclass(frozen=True, config=_CONFIG)
 class StageSpec:
     """One stage: its app, what it reads (or which stage of the same unit it follows), what it writes."""
 
@@ -96,6 +87,8 @@ class TopicSpec:
     """Whether its append times move the shard clock."""
     trimmed: StrictBool = False
     """Whether records below the committed progress of its reader are deleted."""
+    kept_ms: Positive | None = None
+    """Deleted by its reader once older than this, but never above what the reader has made durable (W9)."""
     record_bytes_max: Positive = limits.RECORD_BYTES_MAX
     """Kafka's max.message.bytes: key, value and overhead of a batch."""
     delete_retention_ms: Positive | None = None
@@ -115,7 +108,6 @@ class Topology:
     stages: Mapping[Name, StageSpec]
     routes: Annotated[Mapping[Name, TopicName], Field(min_length=1)]
     topics: Mapping[TopicName, TopicSpec]
-    limits: Limits = Field(default_factory=Limits)
 
     @property
     def default_route(self) -> str:

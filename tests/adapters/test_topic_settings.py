@@ -14,6 +14,16 @@ def test_age_and_size_never_empty_a_topic_that_is_trimmed_by_progress() -> None:
         assert (settings["retention.ms"], settings["retention.bytes"]) == ("-1", "-1"), name
 
 
+def test_what_its_reader_trims_is_emptied_by_nothing_else() -> None:
+    """W9: an entry of the queue is kept until its body is durable, however old it is."""
+    topology = load_topology()
+    topic = topology.topics["thread.messages"]
+    assert topic.kept_ms == 30 * 86_400_000
+    settings = topic_settings(topology, topic)
+    assert (settings["retention.ms"], settings["retention.bytes"]) == ("-1", "-1")
+    assert int(settings["segment.bytes"]) < 1 << 30
+
+
 def test_the_broker_stamps_every_record_of_a_clock_topic() -> None:
     """Ages are told by the append time, never by a client's clock."""
     topology = load_topology()

@@ -51,8 +51,9 @@ def _kept(topic: TopicSpec) -> str:
         return "compacted"
     if topic.trimmed:
         return "until processed"
-    days, rest_ms = divmod(topic.retention_ms, _DAY_MS)
-    return f"{days} d" if rest_ms == 0 else f"{topic.retention_ms // 3_600_000} h"
+    days, rest_ms = divmod(topic.kept_ms or topic.retention_ms, _DAY_MS)
+    kept = f"{days} d" if rest_ms == 0 else f"{topic.retention_ms // 3_600_000} h"
+    return f"{kept}, and until stored" if topic.kept_ms else kept
 
 
 def _for_whom(topology: Topology, topic: TopicSpec) -> str:

@@ -77,6 +77,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "cleanup delete and retention_ms -1, for records that were not processed",
         f"delete and {DAY_MS}",
     ),
+    "age empties a topic that its reader trims": (
+        {"topics": {"thread.messages": {"retention_ms": DAY_MS}}},
+        "topics.thread.messages",
+        "cleanup delete and retention_ms -1 beside kept_ms",
+        f"delete and {DAY_MS}",
+    ),
+    "two rules for deleting": (
+        {"topics": {"thread.messages": {"trimmed": True}}},
+        "topics.thread.messages.trimmed",
+        "false beside kept_ms: one rule for deleting",
+        "true",
+    ),
+    "a topic that nobody would trim": (
+        {"topics": {"inbox.updates": {"retention_ms": -1, "kept_ms": DAY_MS}}},
+        "topics.inbox.updates.kept_ms",
+        "the app store as the only one that reads it",
+        "none",
+    ),
     "an internal topic that age empties": (
         {"topics": {"inbox.appends": {"retention_ms": DAY_MS, "trimmed": False}}},
         "topics.inbox.appends.trimmed",

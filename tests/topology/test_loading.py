@@ -10,7 +10,7 @@ import pytest
 
 from streams.codec import RESOURCES
 from streams.errors import TopologyError
-from streams.topology import Limits, load_topology
+from streams.topology import load_topology
 
 ROLES = "'ingest', 'answers', 'internal', 'queue', 'delivery', 'state' or 'dead_letters'"
 
@@ -59,7 +59,6 @@ def test_every_problem_is_named_with_path_expected_and_got() -> None:
         timestamps={"threshold_ms": 0},
         topics={"ingest.requests": {"role": "guest", "clock": "yes"}, "a b": {"role": "queue"}},
         stages={"ingest": {"reads": "ingest.requests", "speed": 3}},
-        limits={"body_bytes_max": 65_537},
     )
     assert sorted(found) == sorted(
         [
@@ -74,7 +73,6 @@ def test_every_problem_is_named_with_path_expected_and_got() -> None:
             "topics.a b.retention_ms: expected a value, got nothing",
             "stages.ingest.reads: expected a list, got 'ingest.requests'",
             "stages.ingest.speed: expected no such key, got 3",
-            "limits.body_bytes_max: expected at most 65536, got 65537",
         ]
     )
 
@@ -84,11 +82,6 @@ def test_an_override_is_merged_and_then_checked() -> None:
     assert topology.shards == 3
     assert topology.timestamps.threshold_ms == 50_000_000
     assert topology.timestamps.clock_ahead_ms == 300_000
-
-
-def test_limits_that_are_not_named_are_the_outer_bounds() -> None:
-    assert load_topology().limits == Limits()
-    assert load_topology(limits={"recipients_max": 5}).limits == Limits(recipients_max=5)
 
 
 def test_a_topology_cannot_be_changed() -> None:
