@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,7 +17,8 @@ from pathlib import Path
 import faust
 
 from streams.adapters.cluster import Cluster
-from streams.adapters.kafka_queue import KafkaDeadLetters, KafkaQueue
+from streams.adapters.kafka_dead_letters import KafkaDeadLetters
+from streams.adapters.kafka_queue import KafkaQueue
 from streams.adapters.rocks_store import RocksBodyStore, RocksMetadataStore
 from streams.codec import Codec
 from streams.connection import Connection
@@ -26,7 +28,8 @@ from streams.delivery.stage import Delivery
 from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
 from streams.engine.host import Host
 from streams.engine.housekeeping import keep_house
-from streams.engine.pages import add_pages, add_status_page
+from streams.engine.json_page import add_json_page
+from streams.engine.pages import add_pages, add_status_page, with_lag
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
 from streams.fanout.stage import FanoutStage
@@ -35,12 +38,15 @@ from streams.ports import Restorer, Stage
 from streams.replay.stage import ReplayStage
 from streams.sequencer.stage import SequencerStage
 from streams.split_store.hosting import StoreHost
+from streams.split_store.pages import PATH as THREADS_PATH
+from streams.split_store.pages import ThreadPages
 from streams.split_store.store import SplitStore
+from streams.split_store.trimming import Trimmer
 from streams.tables.inboxes import QueueRestorer
 from streams.tables.ledger import LedgerRestorer
 from streams.tables.tails import Tails
 from streams.topology import Topology
-from streams.topology.model import DEAD_LETTER_TOPIC, LEDGER_TOPIC, STATE_TOPIC
+from streams.topology.model import DEAD_LETTER_TOPIC, LEDGER_TOPIC, STATE_TOPIC, STORE_APP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,19 +174,16 @@ def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) 
     )
 
 
-STORE = "store"
-
-
 def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> faust.App:
     """Return the worker of the split store: two embedded databases under data_dir/store, one worker only."""
     connection = settings.connection
-    (topic,) = topology.inputs_of(STORE)
+    (topic,) = topology.inputs_of(STORE_APP)
     folder = settings.data_dir / "store"
     app = new_app(
         AppSettings(
-            app=STORE,
+            app=STORE_APP,
             worker=settings.worker,
-            folder=settings.data_dir / "workers" / f"{STORE}.{settings.worker}",
+            folder=settings.data_dir / "workers" / f"{STORE_APP}.{settings.worker}",
             connection=connection,
             topics=(topic,),
             session_timeout_s=settings.session_timeout_s,
@@ -191,7 +194,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     queue = KafkaQueue(connection, topic)
     dead_letters = KafkaDeadLetters(
         connection,
-        codec["DeadLetter"],
+        codec,
         DEAD_LETTER_TOPIC,
         topology.topics[DEAD_LETTER_TOPIC].record_bytes_max,
     )
@@ -203,21 +206,37 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
         dead_letters=dead_letters,
         shards=topology.shards,
     )
-    host = StoreHost(store, topic, Fetching(app))
+    fetching = Fetching(app)
+    host = StoreHost(store, topic, fetching)
+    trimmer = Trimmer(store, queue, topology.topics[topic].kept_ms, now_ms=_now_ms, sleep=asyncio.sleep)
+    finished = asyncio.Event()
     feed(app, (topic,), host)
-    add_status_page(
-        app, lambda: {**_identity(settings, STORE), "broker": "up", "shards": host.status(), "counters": {}}
-    )
+
+    def status() -> dict[str, object]:
+        shards = with_lag(host.status(), fetching)
+        return {
+            **_identity(settings, STORE_APP),
+            "broker": trimmer.broker,
+            "shards": shards,
+            "counters": store.counters(),
+        }
+
+    add_status_page(app, status)
+    add_json_page(app, THREADS_PATH, ThreadPages(store).answer)
 
     async def run() -> None:
-        async with queue, dead_letters:
-            await host.run()
+        try:
+            async with queue, dead_letters:
+                await host.run(trimmer.run())
+        finally:
             await metadata.close()
             await bodies.close()
+            finished.set()
 
     async def stop() -> None:
         host.stop()
-        await _leave(settings, STORE)
+        await finished.wait()
+        await _leave(settings, STORE_APP)
 
     serve(app, run, stop)
     return app
@@ -229,6 +248,10 @@ async def _leave(settings: WorkerSettings, app_name: str) -> None:
         await cluster.remove_static_member(app_name, f"{app_name}.{settings.worker}")
 
 
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 def _identity(settings: WorkerSettings, app_name: str) -> dict[str, object]:
     return {"worker": settings.worker, "app": app_name, "pid": os.getpid()}
 
@@ -237,6 +260,6 @@ WorkerOf = Callable[[WorkerSettings, Topology, Codec], faust.App]
 
 APPS: dict[str, WorkerOf] = {
     PIPELINE: lambda settings, topology, codec: pipeline_worker(settings, topology, codec)[0],
-    STORE: store_worker,
+    STORE_APP: store_worker,
 }
 """What `lockstep worker --app` can run."""

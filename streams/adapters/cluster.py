@@ -199,6 +199,13 @@ class Cluster:
         """
         return await self._offsets(partitions, _LATEST, isolation)
 
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], at_ms: int
+    ) -> dict[TopicPartition, int | None]:
+        """Return the offset of the first record, committed or not, of an instant or later; None: there is none."""
+        found = await self._offsets(partitions, at_ms, "read_uncommitted")
+        return {one: None if offset < 0 else offset for one, offset in found.items()}
+
     # -- Groups ---------------------------------------------------------------------------------------------
 
     async def group_members(self, group: str) -> list[GroupMember]:

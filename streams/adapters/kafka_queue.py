@@ -1,4 +1,4 @@
-"""Kafka behind the split store's ports: reading the queue a second time, and keeping dead letters.
+"""Kafka behind the split store's port QueueReader: reading the queue a second time; and trimming it.
 
 Tested in tests/e2e/test_split_store_kafka.py on real Kafka.
 """
@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.adapters.cluster import Cluster
 from streams.errors import BrokerUnavailable, TrimmedBelowProgress
 from streams.store_ports import QueueSlice
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from types import TracebackType
 
-    from streams.codec import Format
     from streams.connection import Connection
-    from streams.ports import Record
 
 _POLL_MS = 500
 
@@ -35,6 +34,8 @@ class KafkaQueue:
         """One reader at a time: the consumer has one assignment."""
         self._connected = asyncio.Event()
         """A worker is assigned its partitions while it still connects."""
+        self._position: tuple[int, int] | None = None
+        """Where the consumer stands: partition and offset."""
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
@@ -62,71 +63,60 @@ class KafkaQueue:
         return (await self._cluster.beginning_offsets([one]))[one]
 
     async def read(self, partition: int, first: int, before: int, records_max: int) -> QueueSlice:
-        """Implements QueueReader."""
-        one = TopicPartition(self._topic, partition)
-        start = await self.start_offset(partition)
-        if first < start:
-            raise TrimmedBelowProgress(
-                f"{self._topic} of shard {partition} begins at {start}, but bodies are stored only "
-                f"up to {first}; see docs/operations.md, TRIMMED_BELOW_PROGRESS"
-            )
+        """Implements QueueReader; goes on without asking where the last call ended there."""
         async with self._turn:
+            await self._connected.wait()
+            position, self._position = self._position, None  # unknown while it moves, and after an error
+            one = TopicPartition(self._topic, partition)
             try:
-                self._consumer.assign([one])
-                self._consumer.seek(one, first)
-                while True:
-                    fetched = await self._consumer.getmany(one, timeout_ms=_POLL_MS, max_records=records_max)
-                    records = [record for record in fetched.get(one, []) if record.offset < before]
-                    position = await self._consumer.position(one)
-                    if records:
-                        return QueueSlice(records, min(position, before))
-                    if position >= before:
-                        return QueueSlice([], before)
+                if position != (partition, first):
+                    await self._seek(one, first)
+                found = await self._fetch(one, before, records_max)
+                self._position = partition, await self._consumer.position(one)
+            except OffsetOutOfRangeError as error:
+                raise _trimmed(one, None, first) from error
             except (KafkaError, OSError) as error:
-                raise BrokerUnavailable(f"{self._topic}: {error}; it is tried again") from error
+                raise BrokerUnavailable(f"{self._topic}: {error!r}; it is tried again") from error
+        return found
+
+    async def _seek(self, one: TopicPartition, first: int) -> None:
+        start = await self.start_offset(one.partition)
+        if first < start:
+            raise _trimmed(one, start, first)
+        self._consumer.assign([one])
+        self._consumer.seek(one, first)
+
+    async def _fetch(self, one: TopicPartition, before: int, records_max: int) -> QueueSlice:
+        while True:
+            fetched = await self._consumer.getmany(one, timeout_ms=_POLL_MS, max_records=records_max)
+            records = [record for record in fetched.get(one, []) if record.offset < before]
+            position = await self._consumer.position(one)
+            if records:
+                return QueueSlice(records, min(position, before))
+            if position >= before:
+                return QueueSlice([], before)
+
+    # -- Trimming -------------------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """Return if a broker answers that knows the topic; raises BrokerUnavailable."""
+        await self._connected.wait()
+        await self._cluster.topics([self._topic])
+
+    async def first_younger(self, partitions: Collection[int], than_ms: int) -> dict[int, int | None]:
+        """Return the first offset appended at or after an instant, None where nothing was."""
+        places = [TopicPartition(self._topic, number) for number in partitions]
+        found = await self._cluster.offsets_at(places, than_ms)
+        return {one.partition: offset for one, offset in found.items()}
+
+    async def delete_below(self, offsets: Mapping[int, int]) -> None:
+        """Delete what lies below an offset, for each partition named."""
+        await self._cluster.delete_records({self._topic: offsets})
 
 
-class KafkaDeadLetters:
-    """Writes records that can never be stored to dead.letters; implements DeadLetters."""
-
-    def __init__(
-        self, connection: Connection, dead_letters: Format, topic: str, record_bytes_max: int
-    ) -> None:
-        self._format = dead_letters
-        self._topic = topic
-        self._record_bytes_max = record_bytes_max
-        self._connection = connection
-
-    async def __aenter__(self) -> Self:
-        self._producer = AIOKafkaProducer(
-            enable_idempotence=True,
-            max_request_size=self._record_bytes_max,
-            **self._connection.client_arguments(),
-        )
-        await self._producer.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._producer.stop()
-
-    async def __call__(self, record: Record, code: str, detail: str, /) -> None:
-        """Implements DeadLetters."""
-        value = self._format.encode(
-            {
-                "topic": record.topic,
-                "partition": record.partition,
-                "offset": record.offset,
-                "key": record.key,
-                "value": record.value,
-                "headers": [{"key": key, "value": header} for key, header in record.headers],
-                "code": code,
-                "detail": detail,
-                "at_ms": record.timestamp,
-            }
-        )
-        try:
-            await self._producer.send_and_wait(self._topic, value, record.key, partition=record.partition)
-        except (KafkaError, OSError) as error:
-            raise BrokerUnavailable(f"{self._topic}: {error}; it is tried again") from error
+def _trimmed(one: TopicPartition, start: int | None, first: int) -> TrimmedBelowProgress:
+    where = "above it" if start is None else f"at {start}"
+    return TrimmedBelowProgress(
+        f"{one.topic} of shard {one.partition} begins {where}, but bodies are stored only up to {first}; "
+        "see docs/operations.md, TRIMMED_BELOW_PROGRESS"
+    )

@@ -5,14 +5,16 @@ all or nothing of it. With `is_synced` (the default) the log is on the disk befo
 it wrote outlives the machine as well, and records below both pointers may be trimmed from the queue.
 
 A database belongs to one process: exactly one store worker. Not promised: use after `close`; a lock
-against two writers of one partition. A damaged or full database raises StoreError, which no retry mends.
+against two writers of one partition. A damaged or full database raises StoreError. RocksDB takes nothing more after a
+write that failed, so the next call of `pointer`, with which every opening of a partition begins, opens the database
+anew: what the failed write left in memory is gone then, as after a kill.
 Tested in tests/contract/test_store_contract.py and tests/adapters/test_rocks_store.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
@@ -52,25 +54,65 @@ class _RocksStore:
     def __init__(self, folder: Path, *, is_synced: bool = True) -> None:
         self.folder = folder
         self._is_synced = is_synced
+        self._is_broken = False
+        """A write failed: what memory holds may be ahead of the disk."""
+        self._flushes: set[asyncio.Future[None]] = set()
+        """Under way in threads; the database must not be closed under them."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         with named_errors(folder, "opened"):
             self._database = Rdict(str(folder), _options())
 
     async def pointer(self, partition: int) -> int | None:
+        if self._is_broken:
+            await self._reopen()
         with named_errors(self.folder, "read"):
             return number_of(self._database.get(pointer_key(partition)))
 
     async def close(self) -> None:
         """Flush and close; further calls raise StoreError."""
-        await asyncio.to_thread(self._database.close)
+        await self._flushed()
+        with suppress(Exception):  # what could not be written was never acknowledged
+            await asyncio.to_thread(self._database.close)
+
+    async def _reopen(self) -> None:
+        await self._flushed()
+        if not self._is_broken:
+            return  # another partition's call was first
+        with suppress(Exception):  # it failed before, and may fail to say goodbye
+            self._database.close()
+        with named_errors(self.folder, "opened"):
+            self._database = Rdict(str(self.folder), _options())
+        self._is_broken = False
+
+    async def _flushed(self) -> None:
+        while self._flushes:
+            await asyncio.wait(self._flushes)
 
     async def _write(self, batch: WriteBatch, partition: int, pointer: int) -> None:
+        if self._is_broken:
+            raise StoreError(f"the store {self.folder} could not be written; it is opened anew")
         with named_errors(self.folder, "written"):
             stored = number_of(self._database.get(pointer_key(partition)))
             batch.put(pointer_key(partition), NUMBER.pack(max(pointer, stored or 0)))
-            self._database.write(batch)
+            try:
+                self._database.write(batch)
+            except Exception:
+                self._is_broken = True
+                raise
             if self._is_synced:
-                await asyncio.to_thread(self._database.flush_wal, True)
+                await self._synced()
+
+    async def _synced(self) -> None:
+        """Bring the log to the disk; goes on when the caller is cancelled."""
+        flush = asyncio.ensure_future(asyncio.to_thread(self._database.flush_wal, True))
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flush_ended)
+        await asyncio.shield(flush)
+
+    def _flush_ended(self, flush: asyncio.Future[None]) -> None:
+        self._flushes.discard(flush)
+        if not flush.cancelled() and flush.exception() is not None:
+            self._is_broken = True
 
 
 class RocksMetadataStore(_RocksStore):

@@ -44,9 +44,8 @@ def store_pointers(cluster: Cluster, checker: StoreChecker | None) -> Pointers |
     topics = cluster.topology.inputs_of("store")
 
     def pointers() -> Mapping[tuple[str, int], int]:
-        metadata, bodies = checker.metadata().pointers, checker.bodies().pointers
-        both = metadata.keys() & bodies.keys()
-        return {(topic, shard): min(metadata[shard], bodies[shard]) for topic in topics for shard in both}
+        lowest = checker.lowest_pointers()
+        return {(topic, shard): offset for topic in topics for shard, offset in lowest.items()}
 
     return pointers
 

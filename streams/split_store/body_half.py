@@ -18,6 +18,8 @@ from streams.split_store.backlog import Backlog, Batch
 from streams.split_store.rules import body_writes, changed_keys
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from streams.split_store.admission import Admission, Entry
     from streams.split_store.retry import Retry
     from streams.split_store.rules import Operation
@@ -42,6 +44,7 @@ class BodyHalf:
         pointer: int | None,
         limit: int,
         backlog: Backlog,
+        counters: Counter[str],
     ) -> None:
         self.partition = partition
         self.pointer = pointer
@@ -51,6 +54,7 @@ class BodyHalf:
         self._queue = queue
         self._admission = admission
         self._backlog = backlog
+        self._counters = counters
         self._batch: Batch | None = None
         self._moved = asyncio.Event()
         retry.on_failure = self._moved.set  # whoever waits for bodies looks again at how it goes
@@ -112,6 +116,7 @@ class BodyHalf:
         faults.point("split_store.before_body")
         await self._store.commit(self.partition, bodies, batch.next_offset)
         faults.point("split_store.after_body")
+        self._counters["bodies"] += len(bodies)
         self._batch = None
         return batch.next_offset
 

@@ -2,33 +2,43 @@
 
 Takes the place that the engine's host has in a worker of the pipeline. Progress is the store's own two pointers; a
 partition is held until it is open. Guarantees that the store gets each record once per opening, in order, without a
-hole: a batch that the host framework dropped in a rebalance is fetched again. Tested in
-tests/split_store/test_hosting.py.
+hole: a batch that the host framework dropped in a rebalance is fetched again.
+
+What a partition may die of by name (a full disk, a damaged store, a queue trimmed above its pointers) closes it, shows
+in the status, and is tried again after pauses that grow; the other partitions go on. Everything else is a bug and ends
+the worker, which its supervisor starts again. Tested in tests/split_store/test_hosting.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+import random
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from streams.errors import LockstepError
-from streams.ports import Record
-from streams.split_store.store import SplitStore
+from streams.split_store.retry import pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+
+    from streams.ports import Record
+    from streams.split_store.store import PartitionStatus, SplitStore
 
 log = structlog.get_logger("split_store")
-
-BACK_OFF_S_MAX = 5.0
 
 
 class Fetching(Protocol):
     """Steers the consumer."""
 
-    def seek(self, topic: str, partition: int, offset: int) -> None: ...
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Fetch from an offset on."""
+        ...
 
-    def hold(self, topic: str, partition: int) -> None: ...
+    def hold(self, topic: str, partition: int) -> None:
+        """Fetch nothing of a partition until the next `seek`."""
+        ...
 
 
 class StoreHost:
@@ -39,49 +49,53 @@ class StoreHost:
         store: SplitStore,
         topic: str,
         fetching: Fetching,
+        *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._topic = topic
         self._fetching = fetching
         self._sleep = sleep
+        self._chance = chance
         self._expected: dict[int, int] = {}
         """Open partition -> the offset that comes next."""
-        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._keepers: dict[int, asyncio.Task[None]] = {}
+        """Assigned partition -> what keeps it open."""
+        self._leaving: dict[int, set[asyncio.Task[None]]] = {}
+        """Partition -> its former keepers, until they have closed it."""
+        self._problems: dict[int, str] = {}
+        """Partition -> what stopped it last."""
+        self._reached: dict[int, int] = {}
+        """Partition -> its lower pointer when it was stopped last."""
         self._failure: BaseException | None = None
         self._ended = asyncio.Event()
-        self._closing: set[asyncio.Task[None]] = set()
-        self.problems: dict[int, str] = {}
-        """Partition -> why it is not open."""
+
+    # -- What the transport asks (engine.transport.Feeding) ---------------------------------------------------
 
     def reconcile(self, assigned: Iterable[int]) -> None:
         """Open what is new, close what is gone, go on with the rest."""
         wanted = frozenset(assigned)
-        for number in self._expected.keys() - wanted:
-            del self._expected[number]
-            closing = asyncio.create_task(self._store.close(number))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        for number in self._opening.keys() - wanted:
-            self._opening.pop(number).cancel()
+        for number in self._keepers.keys() - wanted:
+            self._let_go(number)
         for number in wanted:
             if number in self._expected:
                 self._fetching.seek(self._topic, number, self._expected[number])
-            else:
-                self._fetching.hold(self._topic, number)
-                if number not in self._opening:
-                    self._opening[number] = asyncio.create_task(self._open(number))
-                    self._opening[number].add_done_callback(self._opened)
+                continue
+            self._fetching.hold(self._topic, number)
+            if number not in self._keepers:
+                before = frozenset(self._leaving.get(number, ()))
+                self._keepers[number] = self._watched(self._keep_open(number, before))
 
     def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002  # there is one topic
         """Whether more may be fetched."""
-        return partition in self._expected and self._store.has_room(partition)
+        return self._is_open(partition) and self._store.has_room(partition)
 
     def take(self, topic: str, partition: int, start: int, records: Sequence[Record]) -> None:
         """Hand records to the store; fetch again what is missing before them."""
-        expected = self._expected.get(partition)
-        if expected is None:
+        if not self._is_open(partition):
             return
+        expected = self._expected[partition]
         if start > expected:
             self._fetching.seek(topic, partition, expected)
             return
@@ -90,10 +104,20 @@ class StoreHost:
             self._store.take(partition, fresh)
             self._expected[partition] = fresh[-1].offset + 1
 
-    async def run(self) -> None:
-        """Serve until `stop`; raises what an opening failed with, which is a bug."""
-        await self._ended.wait()
-        await self._close_all()
+    # -- Life -------------------------------------------------------------------------------------------------
+
+    async def run(self, *beside: Coroutine[Any, Any, None]) -> None:
+        """Serve until `stop`, with what is to run beside it; raises the bug that ended any of it."""
+        others = [self._watched(one) for one in beside]
+        try:
+            await self._ended.wait()
+        finally:
+            for task in others:
+                task.cancel()
+            for number in list(self._keepers):
+                self._let_go(number)
+            leaving = [task for tasks in self._leaving.values() for task in tasks]
+            await asyncio.gather(*others, *leaving, return_exceptions=True)
         if self._failure is not None:
             raise self._failure
 
@@ -101,56 +125,107 @@ class StoreHost:
         """End `run`."""
         self._ended.set()
 
-    async def _close_all(self) -> None:
-        for task in self._opening.values():
-            task.cancel()
-        await asyncio.gather(*self._opening.values(), *self._closing, return_exceptions=True)
-        await self._store.close_all()
+    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._end_by_bug)
+        return task
+
+    def _end_by_bug(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (bug := task.exception()) is None:
+            return
+        log.error("split_store.failed", reason=repr(bug))
+        self._failure = self._failure or bug
+        self._ended.set()
+
+    # -- Partitions -------------------------------------------------------------------------------------------
+
+    def _is_open(self, number: int) -> bool:
+        return number in self._expected and self._store.is_running(number)
+
+    def _let_go(self, number: int) -> None:
+        self._expected.pop(number, None)
+        self._problems.pop(number, None)
+        self._reached.pop(number, None)
+        keeper = self._keepers.pop(number)
+        self._leaving.setdefault(number, set()).add(keeper)
+        keeper.add_done_callback(self._leaving[number].discard)
+        keeper.cancel()
+
+    async def _keep_open(self, number: int, before: frozenset[asyncio.Task[None]]) -> None:
+        """Open a partition, again whenever it was stopped, once its former keepers have closed it."""
+        if before:
+            await asyncio.wait(before)
+        failures = 0
+        try:
+            while True:
+                try:
+                    self._opened(number, await self._store.open(number))
+                    await self._store.stopped(number)
+                except LockstepError as error:
+                    failures = 1 if self._moved_on(number) else failures + 1
+                    await self._stopped(number, error)
+                await self._sleep(pause_s(failures, self._chance()))
+        finally:
+            await self._store.close(number)
+
+    def _opened(self, number: int, start: int) -> None:
+        self._expected[number] = start
+        self._fetching.seek(self._topic, number, start)
+
+    async def _stopped(self, number: int, error: LockstepError) -> None:
+        self._expected.pop(number, None)
+        self._fetching.hold(self._topic, number)
+        self._problems[number] = f"{error.code}: {error}"
+        log.warning("split_store.partition_stopped", shard=number, code=error.code, reason=str(error))
+        await self._store.close(number)
+
+    def _moved_on(self, number: int) -> bool:
+        """Whether something was stored since the partition was stopped before."""
+        pointers = self._store.pointers().get(number)
+        if pointers is None:
+            return False
+        reached, self._reached[number] = self._reached.get(number, -1), pointers.lowest
+        return pointers.lowest > reached
+
+    # -- Status -----------------------------------------------------------------------------------------------
 
     def status(self) -> list[dict[str, Any]]:
-        """Return the state of each partition, as /lockstep/status shows it."""
-        shown = []
+        """Return the state of each assigned partition, as /lockstep/status shows it."""
         status = self._store.status()
-        for number in sorted(self._expected.keys() | self.problems.keys() | self._opening.keys()):
-            one = status.get(number)
-            problem = self.problems.get(number) or (one and (one.metadata_problem or one.body_problem)) or ""
-            pointers = None if one is None else one.pointers
-            shown.append(
-                {
-                    "shard": number,
-                    "state": "open" if number in self._expected else "opening",
-                    "detail": problem,
-                    "inputs": {
-                        self._topic: {
-                            "progress": None if pointers is None else pointers.lowest,
-                            "metadata": None if pointers is None else pointers.metadata,
-                            "bodies": None if pointers is None else pointers.bodies,
-                            "fetched": self._expected.get(number),
-                        }
-                    },
-                }
+        return [self._status_of(number, status.get(number)) for number in sorted(self._keepers)]
+
+    def _status_of(self, number: int, one: PartitionStatus | None) -> dict[str, Any]:
+        problem = self._problem_of(number, one)
+        state = "open" if self._is_open(number) else "failed" if problem else "opening"
+        shown: dict[str, Any] = {
+            "shard": number,
+            "state": state,
+            "detail": problem,
+            "inputs": {},
+            "problems": {},
+        }
+        if one is None:
+            return shown
+        shown["inputs"][self._topic] = {
+            "progress": one.pointers.lowest,
+            "metadata": one.pointers.metadata,
+            "bodies": one.pointers.bodies,
+            "fetched": self._expected.get(number),
+        }
+        shown["problems"] = {
+            half: {"failures": failures, "detail": detail}
+            for half, failures, detail in (
+                ("metadata", one.metadata_failures, one.metadata_problem),
+                ("bodies", one.body_failures, one.body_problem),
             )
+            if detail is not None
+        }
         return shown
 
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        """Let a bug end the worker instead of a partition in silence."""
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            self._failure = failure
-            self._ended.set()
-
-    async def _open(self, number: int) -> None:
-        wait_s = 0.1
-        while True:
-            try:
-                start = await self._store.open(number)
-            except LockstepError as error:
-                self.problems[number] = f"{error.code}: {error}"
-                log.warning("split_store.opening_failed", shard=number, reason=str(error))
-                await self._sleep(wait_s)
-                wait_s = min(2 * wait_s, BACK_OFF_S_MAX)
-            else:
-                self.problems.pop(number, None)
-                del self._opening[number]
-                self._expected[number] = start
-                self._fetching.seek(self._topic, number, start)
-                return
+    def _problem_of(self, number: int, one: PartitionStatus | None) -> str:
+        """What is wrong: what stopped the partition, until it moves on; else what is being tried again."""
+        if one is None:
+            return self._problems.get(number, "")
+        if one.pointers.lowest > self._reached.get(number, -1):
+            self._problems.pop(number, None)
+        return self._problems.get(number) or one.metadata_problem or one.body_problem or ""

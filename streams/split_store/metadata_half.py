@@ -19,6 +19,7 @@ from streams.split_store.admission import Refused, operations_of
 from streams.split_store.rules import changed_keys, metadata_rows
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterable
 
     from streams.ports import Record
@@ -39,6 +40,7 @@ class MetadataHalf:
         dead_letters: DeadLetters,
         retry: Retry,
         pointer: int,
+        counters: Counter[str],
     ) -> None:
         self.partition = partition
         self.pointer = pointer
@@ -50,6 +52,7 @@ class MetadataHalf:
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._last_dead_offset = -1
+        self._counters = counters
 
     def take(self, records: Iterable[Record]) -> None:
         """Queue records, in the order of their offsets; never refuses (`has_room` says when to stop)."""
@@ -98,6 +101,7 @@ class MetadataHalf:
             if isinstance(entry.verdict, Refused) and entry.record.offset > self._last_dead_offset:
                 await self._dead_letters(entry.record, entry.verdict.code, entry.verdict.detail)
                 self._last_dead_offset = entry.record.offset
+                self._counters["dead_letters"] += 1
         operations = operations_of(fresh)
         keys = changed_keys(operations)
         existing = await self._store.get(keys) if keys else {}
@@ -105,6 +109,7 @@ class MetadataHalf:
         faults.point("split_store.before_metadata")
         await self._store.commit(self.partition, rows, end)
         faults.point("split_store.after_metadata")
+        self._counters["rows"] += len(rows)
 
 
 def _weight(record: Record) -> int:

@@ -1,12 +1,10 @@
 """The split store of one partition: two halves over one queue, and what a crash between them leaves.
 
 Order of effects for a batch of records:
-1. refused records go to the dead letters; a crash after it: they go there again, once the restart comes
-by (the
-   sink tells them by topic, partition and offset);
-2. rows and pointer are committed to the metadata store; a crash after it: metadata without bodies, which
-readers see
-   as pending; the body store's pointer is behind, and a restart begins there;
+1. refused records go to the dead letters; a crash after it: the restart comes by again, and the sink, which tells
+   them by topic, partition and offset, keeps one;
+2. rows and pointer are committed to the metadata store; a crash after it: metadata without bodies, which readers
+   see as pending; the body store's pointer is behind, and a restart begins there;
 3. the store's success is observed, and the batch is handed on;
 4. bodies and pointer are committed to the body store; a crash after it leaves nothing to do.
 
@@ -18,7 +16,8 @@ tests/split_store/.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.errors import TrimmedBelowProgress
@@ -60,6 +59,8 @@ class Parts:
     sleep: Callable[[float], Awaitable[None]]
     chance: Callable[[], float]
     call_s_max: float = CALL_S_MAX
+    counters: Counter[str] = field(default_factory=Counter)
+    """What was written since the process began: rows, bodies, dead_letters; what came twice counts twice."""
 
     def retry(self) -> Retry:
         """A fresh one."""
@@ -80,6 +81,7 @@ class StorePartition:
             dead_letters=parts.dead_letters,
             retry=parts.retry(),
             pointer=pointers.metadata,
+            counters=parts.counters,
         )
         self.bodies = BodyHalf(
             partition,
@@ -90,6 +92,7 @@ class StorePartition:
             pointer=pointers.bodies,
             limit=pointers.metadata,
             backlog=Backlog(self.start),
+            counters=parts.counters,
         )
 
     @property

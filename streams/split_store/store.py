@@ -91,6 +91,17 @@ class SplitStore:
         """Whether more records should be fetched: memory is bounded by whoever heeds it."""
         return self._running(partition).has_room
 
+    def is_running(self, partition: int) -> bool:
+        """Whether a partition is open and nothing has stopped it: then `take` and `has_room` do not raise."""
+        task = self._tasks.get(partition)
+        return task is not None and not task.done()
+
+    async def stopped(self, partition: int) -> None:
+        """Wait for what stops an open partition, and raise it; leaves it to the caller to close."""
+        task = self._tasks[partition]
+        await asyncio.wait({task})
+        task.result()
+
     async def close(self, partition: int) -> None:
         """Stop working on a partition; what was not stored is stored after the next `open`."""
         self._partitions.pop(partition, None)
@@ -125,6 +136,10 @@ class SplitStore:
         """How each open partition goes."""
         return {number: _status(partition) for number, partition in self._partitions.items()}
 
+    def counters(self) -> dict[str, int]:
+        """What this process has written, by name: rows, bodies, dead_letters."""
+        return {name: self._parts.counters[name] for name in ("rows", "bodies", "dead_letters")}
+
     def _running(self, partition: int) -> StorePartition:
         task = self._tasks.get(partition)
         if task is None:
@@ -137,5 +152,9 @@ class SplitStore:
 def _status(partition: StorePartition) -> PartitionStatus:
     metadata, bodies = partition.metadata.retry, partition.bodies.retry
     return PartitionStatus(
-        partition.pointers, metadata.failures, metadata.problem, bodies.failures, bodies.problem
+        partition.pointers,
+        metadata.failures,
+        metadata.problem,
+        bodies.failures,
+        bodies.problem,
     )
