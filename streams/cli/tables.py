@@ -131,7 +131,7 @@ def _tell_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     elif rows:
         shown = Table("shard", "key", "value", box=None, pad_edge=False)
         for row in rows:
-            shown.add_row(str(row["shard"]), Text(row["key"]), Text(_short(row["value"])))
+            shown.add_row(str(row["shard"]), Text(_short(row["key"])), Text(_short(row["value"])))
         out.print(shown)
     else:
         out.print("no row's key begins with that")
@@ -140,4 +140,6 @@ def _tell_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= _VALUE_CHARACTERS else f"{value[:_VALUE_CHARACTERS]}…"
+    """Return what a terminal may show: packed numbers, and whatever else a sender wrote, as dots."""
+    text = "".join(one if one.isprintable() else "·" for one in value)
+    return text if len(text) <= _VALUE_CHARACTERS else f"{text[:_VALUE_CHARACTERS]}…"

@@ -17,7 +17,7 @@ def _sizes(rows: int) -> Answer:
 
 
 def _row(shard: int) -> Answer:
-    row = {"shard": shard, "key": f"ann/{shard}", "value": "v", "hex": "76"}
+    row = {"shard": shard, "key": f"ann/{shard}", "value": "v\x1b[2J", "hex": "76"}
     return 200, {"table": "members", "rows": [row]}
 
 
@@ -66,6 +66,12 @@ def test_an_unknown_table_ends_with_1_and_names_those_that_there_are(tmp_path: P
     for arguments in (("none",), ("none", "ann")):
         result = _tables(tmp_path, *arguments)
         assert (result.exit_code, "there are members" in result.stderr) == (1, True), arguments
+
+
+def test_what_a_row_holds_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    shown = _tables(tmp_path, "members", "ann/").stdout
+    assert "\x1b" not in shown
+    assert "v·[2J" in shown
 
 
 def test_agents_are_listed_for_each_worker(tmp_path: Path) -> None:
