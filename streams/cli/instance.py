@@ -64,6 +64,12 @@ class WorkerProcess:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def forget(self) -> None:
+        """Let go of a process that has ended, and of the pipe to it."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process = None
+
 
 @dataclass(kw_only=True)
 class Instance:
@@ -126,7 +132,7 @@ class Instance:
                     else min(2 * one.back_off_s, BACK_OFF_SECONDS_MAX)
                 )
                 one.start_at_s = now_s + (0.0 if lived_s > HEALTHY_SECONDS else one.back_off_s)
-                one.process = None
+                one.forget()
                 one.restarts += 1
                 changed = True
             if now_s >= one.start_at_s:
@@ -150,6 +156,7 @@ class Instance:
             if one.is_alive:
                 one.process.kill()
                 one.process.wait()
+            one.forget()
         if self.kafka is not None:
             self.kafka.stop()
         if self.is_described:
