@@ -126,7 +126,7 @@ def assemble(
     async def run() -> None:
         async with cluster:
             house = asyncio.create_task(
-                keep_house(host, topology.trimmed_topics, cluster.delete_records, fetching.hint)
+                keep_house(host, topology.trimmed_topics, cluster, fetching.hint)
             )
             try:
                 await host.run()
