@@ -15,12 +15,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 from rich.table import Table
@@ -41,6 +41,8 @@ from streams.topology import load_topology
 from streams.verify.drain import DrainCheck, total, wait_until_drained
 from streams.verify.report import Report
 
+Result = TypeVar("Result")
+
 REPEATS = 0.05
 CALM_PART = 0.05
 """Part of the messages that is sent at the calm pace."""
@@ -60,7 +62,7 @@ class NotServing(LockstepError):
 
 
 class _Stopped(KeyboardInterrupt):
-    """SIGTERM arrived; a KeyboardInterrupt, because asyncio lets only those through."""
+    """SIGTERM arrived; ends the command as Ctrl-C does."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _demonstrate(data_dir: Path, options: Options, *, as_json: bool) -> bool:
                 f"{serving_s:.1f} s; Apache Kafka is process {kafka['pid']}"
             )
         with progress_bar(is_quiet=as_json) as show:
-            outcome = asyncio.run(_run(instance, options, show))
+            outcome = _stoppable(_run(instance, options, show))
     finally:
         with err.status("stopping"):
             instance.end()
@@ -179,15 +181,31 @@ def _demonstrate(data_dir: Path, options: Options, *, as_json: bool) -> bool:
 
 def _bring_up(instance: Instance) -> None:
     instance.begin()
-    asyncio.run(instance.prepare())
+    _stoppable(instance.prepare())
     instance.start_workers()
-    if not asyncio.run(instance.await_serving(_SERVING_SECONDS_MAX)):
+    if not _stoppable(instance.await_serving(_SERVING_SECONDS_MAX)):
         logs = _last_lines(instance.data_dir / "logs")
         fail(
             "NOT_SERVING",
             f"Not every shard opened within {_SERVING_SECONDS_MAX:.0f} s; the workers' last words:\n{logs}",
             EXIT_NO,
         )
+
+
+def _stoppable(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine; SIGTERM cancels it, and everything is put away in order."""
+
+    async def run() -> Result:
+        task = asyncio.ensure_future(work)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise _Stopped from None
+    finally:
+        signal.signal(signal.SIGTERM, _stop)
 
 
 async def _run(instance: Instance, options: Options, show: OnProgress) -> Outcome:
@@ -247,8 +265,9 @@ async def _feed_and_verify(cluster: Cluster, options: Options, show: OnProgress)
         await _drained(cluster, show, "records left")
         fast_seconds = time.monotonic() - begun_s
         fast_deliveries = watch.deliveries - deliveries_before
+        calm_requests = list(islice(plan.messages(), fast, None))  # made before the pace begins
         await feed_requests(
-            islice(plan.messages(), fast, None),
+            calm_requests,
             _Marking(outlet, watch.stopwatch),
             report=report,
             total=options.messages,
