@@ -38,6 +38,8 @@ _FORMAT_VERSION = b"1"
 _BYTES = 8
 _BLOOM_BITS = 10
 _OPEN_FILES_MAX = 64  # a shard; twelve shards and Kafka's sockets stay far below 1,024
+_DAMAGE = ("orruption", "checksum", "No such file or directory")
+"""In RocksDB's text: what is in the files is wrong, or a file that others name is gone."""
 FIRST_ROW = b"\x01"
 """Keys below belong to the store itself; table bytes start here."""
 
@@ -177,6 +179,6 @@ def explained(path: Path, error: Exception) -> StoreError:
         return StoreFull(
             f"the disk under {path} is full: free some room, the worker goes on by itself ({text})"
         )
-    if "orruption" in text or "checksum" in text:
+    if any(sign in text for sign in _DAMAGE):
         return StoreDamaged(f"the store {path} is damaged and will be rebuilt from the topics: {text}")
     return StoreError(f"the store {path} cannot be used: {text}")

@@ -78,6 +78,7 @@ def test_a_damaged_store_is_named_and_can_be_wiped(tmp_path: Path) -> None:
     [
         ("IO error: No space left on device: While appending", StoreFull),
         ("Corruption: block checksum mismatch", StoreDamaged),
+        ("IO error: No such file or directory: While opening MANIFEST-000005", StoreDamaged),
         ("IO error: lock hold by current process", StoreError),
     ],
 )
