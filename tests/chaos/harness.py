@@ -26,13 +26,14 @@ from streams.verify.report import Report
 from tests.chaos.processes import Worker
 from tests.chaos.reader import Reader
 from tests.chaos.traffic import Traffic
-from tests.chaos.waiting import until, until_answered
+from tests.chaos.waiting import NotInTime, until, until_answered
 
 SHARDS = 4
 SERVING_SECONDS_MAX = 90.0
 DRAIN_SECONDS_MAX = 150.0
 ASKED_SECONDS_MAX = 120.0
 REQUESTS_A_SECOND = 60.0
+USUAL_WORKERS = 2
 
 
 class Harness:
@@ -43,7 +44,7 @@ class Harness:
         folder: Path,
         *,
         seed: int,
-        pipeline_workers: int = 2,
+        pipeline_workers: int = 3,
         requests_a_second: float = REQUESTS_A_SECOND,
     ) -> None:
         self.folder = folder
@@ -54,6 +55,7 @@ class Harness:
         self._pipeline_workers = pipeline_workers
         self._stack = AsyncExitStack()
         self.pipeline: list[Worker] = []
+        """All that a storm may use; `usual` are those that run."""
         self.judgements = 0
 
     async def __aenter__(self) -> Self:
@@ -79,7 +81,7 @@ class Harness:
             self._worker("pipeline", f"worker-{number}") for number in range(self._pipeline_workers)
         ]
         self.store = self._worker("store", "store-0")
-        for worker in self.workers:
+        for worker in (*self.usual, self.store):
             worker.start()
         await self.serving()
         arguments = self.connection.client_arguments()
@@ -98,13 +100,20 @@ class Harness:
         """Every worker, whether it runs or not."""
         return [*self.pipeline, self.store]
 
+    @property
+    def usual(self) -> list[Worker]:
+        """The pipeline workers that run when nothing is wrong."""
+        return self.pipeline[:USUAL_WORKERS]
+
     async def recovered(self) -> None:
-        """Start what is dead, continue what is suspended, and wait until everything serves."""
+        """Start what is dead, continue what is suspended, stop what is too many, wait until everything serves."""
         if not self.broker.is_running:
             await asyncio.to_thread(self.broker.start)
         for worker in self.workers:
             if worker.is_suspended:
                 worker.resume()
+            if worker in self.pipeline[USUAL_WORKERS:]:
+                await worker.stop()
             elif not worker.is_alive:
                 worker.start()
         await self.serving()
@@ -112,16 +121,11 @@ class Harness:
     # -- Waiting -----------------------------------------------------------------------------------------------------
 
     async def serving(self) -> None:
-        """Wait until every shard of both apps is open on some worker."""
-        await until_answered(self._serves, "every shard is open", SERVING_SECONDS_MAX)
-
-    async def owned_by(self, worker: Worker, shards: int) -> None:
-        """Wait until a worker has so many shards open."""
-
-        async def owns() -> bool:
-            return len(await self.open_shards(worker)) == shards
-
-        await until_answered(owns, f"{worker.name} has {shards} shards", SERVING_SECONDS_MAX)
+        """Wait until every shard of both apps is open, and every pipeline worker that runs has one of them."""
+        try:
+            await until_answered(self._serves, "every shard is open", SERVING_SECONDS_MAX)
+        except NotInTime as error:
+            raise NotInTime(f"{error}\n{self._tails()}") from None
 
     async def open_shards(self, worker: Worker) -> set[int]:
         """The shards that a worker shows as open; none when it does not answer."""
@@ -136,6 +140,16 @@ class Harness:
         await until(
             lambda: self.traffic.asked >= wanted or self._flow.done(),
             "requests are answered",
+            ASKED_SECONDS_MAX,
+        )
+        self._raise_failures()
+
+    async def fed(self, requests: int) -> None:
+        """Wait until so many more requests were written: a beat that goes with the load, not with the clock."""
+        wanted = self.traffic.requests + requests
+        await until(
+            lambda: self.traffic.requests >= wanted or self._flow.done(),
+            f"{requests} requests are written",
             ASKED_SECONDS_MAX,
         )
         self._raise_failures()
@@ -192,17 +206,13 @@ class Harness:
         return CommandCluster(self.connection, self.folder, self.topology)
 
     async def _serves(self) -> bool:
-        for workers in (self.pipeline, [self.store]):
-            found: set[int] = set()
-            for worker in workers:
-                found |= await self.open_shards(worker)
-            if len(found) < SHARDS:
-                return False
-        return True
+        found = [await self.open_shards(worker) for worker in self.pipeline if worker.is_alive]
+        in_store = await self.open_shards(self.store)
+        return all(found) and len(set().union(*found)) == SHARDS == len(in_store)
 
     async def _end_flow(self) -> None:
         self._flow.cancel()
         await asyncio.gather(self._flow, return_exceptions=True)
 
     def _tails(self) -> str:
-        return "\n".join(f"--- {worker.name}\n{worker.tail()}" for worker in self.workers)
+        return "\n".join(f"--- {worker.name}\n{worker.tail()}" for worker in self.workers if worker.lives)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from streams import faults
+from tests.chaos.actions import kill_at
 from tests.chaos.harness import Harness
 
 pytestmark = [
@@ -46,11 +47,7 @@ async def test_the_matrix_has_a_case_for_every_fault_point() -> None:
 @pytest.mark.parametrize("point", [point for point in faults.POINTS if point.startswith("unit.")])
 async def test_a_worker_killed_in_a_unit_loses_and_doubles_nothing(ready: Harness, point: str) -> None:
     """D12, D13: at every step of a unit of work, with requests that are sent again until they are answered."""
-    victim = ready.pipeline[0]
-    victim.kill()
-    victim.start(f"{point}:{STRIKES_AT[point]}")
-    await victim.died_by_fault()
-    victim.start()
+    await kill_at(ready, ready.usual[0], f"{point}:{STRIKES_AT[point]}")
     await ready.answered()
     await ready.judged()
 
@@ -60,12 +57,12 @@ async def test_a_worker_killed_while_it_opens_a_shard_leaves_nothing_to_repair(
     ready: Harness, point: str
 ) -> None:
     """Nobody gave a shard away: all claims are those of dead owners, who have to be fenced."""
-    for worker in ready.pipeline:
+    for worker in ready.usual:
         worker.kill()
-    victim = ready.pipeline[0]
+    victim = ready.usual[0]
     victim.start(f"{point}:{STRIKES_AT[point]}")
     await victim.died_by_fault()
-    for worker in ready.pipeline:
+    for worker in ready.usual:
         worker.start()
     await ready.answered()
     await ready.judged()
@@ -76,10 +73,6 @@ async def test_a_store_worker_killed_between_its_halves_matches_them_again(
     ready: Harness, point: str
 ) -> None:
     """W4, W5, W6: metadata and bodies, each with its own pointer, on the real queue."""
-    victim = ready.store
-    victim.kill()
-    victim.start(f"{point}:{STRIKES_AT[point]}")
-    await victim.died_by_fault()
-    victim.start()
+    await kill_at(ready, ready.store, f"{point}:{STRIKES_AT[point]}")
     await ready.answered()
     await ready.judged()
