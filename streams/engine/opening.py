@@ -31,9 +31,10 @@ class ReadToEnd:
     """Restore the shard to the end, and feed the claims on the way to the log.
 
     The high watermarks are asked AFTER this action was issued. Not settled: read what is committed, then
-    `discard_uncommitted` and observe the claims between there and the high watermark. Settled: read on until
-    the committed end has reached the high watermark on shard.state, shard.ledger and inbox.updates; when that
-    takes longer than the engine's patience, observe the tail likewise and answer `undecided`.
+    `discard_uncommitted` and observe the claims from the committed end to the high watermark (even where the
+    store's marker lies beyond the committed end: an open claim that lost may stand below it). Settled: read
+    on until the committed end has reached the high watermark on shard.state, shard.ledger and inbox.updates;
+    when that takes longer than the engine's patience, observe the tail likewise and answer `undecided`.
     Answer: `read`, or to a settled one `undecided`.
     """
 

@@ -96,17 +96,22 @@ class Restoration:
         return await self._read_to(await self._log_ends(self._partitions), time.monotonic() + patience_s)
 
     async def observe_tail(self) -> None:
-        """Look at the claims between the committed end and the high watermark, decided or not."""
+        """Look at the claims between the committed end and the high watermark, decided or not.
+
+        The store's marker may lie beyond the committed end: a holder's own units stand behind a claim that lost and
+        was left open. Only who looks below the marker can fence its owner; else everyone waits for the time-out.
+        """
         self._claims.discard_uncommitted()
         end = (await self._log_ends([self._state]))[self._state]
-        position = await self._consumer.position(self._state)
-        if position >= end:
+        committed_end = (await self._consumer.end_offsets([self._state]))[self._state]
+        start = min(await self._consumer.position(self._state), committed_end)
+        if start >= end:
             return
         if self._tail is None:
             self._tail = _consumer(self._connection, "read_uncommitted")
             await self._tail.start()
             self._tail.assign([self._state])
-        self._tail.seek(self._state, position)
+        self._tail.seek(self._state, start)
         while await self._tail.position(self._state) < end:
             for records in (await self._tail.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:

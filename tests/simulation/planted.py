@@ -44,6 +44,7 @@ class Bug:
     never_fences: bool = False
     never_waits_until_settled: bool = False
     never_confirms: bool = False
+    skips_undecided: bool = False
     claim_log: Callable[[], ClaimLog] = field(default=ClaimLog)
 
 
@@ -54,5 +55,6 @@ BUGS = {
     "no-fence": Bug(never_fences=True),
     "unsettled": Bug(never_waits_until_settled=True),
     "never-confirms": Bug(never_confirms=True),
+    "skipped-tail": Bug(skips_undecided=True),
     "undecided-numbers": Bug(claim_log=UndecidedNumbersLog),
 }

@@ -27,8 +27,9 @@ class Store:
 class Shard:
     """The shard in memory, as far as it was read; each step of reading sees what is there at that moment."""
 
-    def __init__(self, world: World, store: Store, log: ClaimLog) -> None:
+    def __init__(self, world: World, store: Store, log: ClaimLog, *, skips_undecided: bool) -> None:
         self.log = log
+        self._skips_undecided = skips_undecided
         self.state_position = store.state_position
         self.updates_position = store.updates_position
         self.last_unit = store.last_unit
@@ -63,9 +64,14 @@ class Shard:
         self.updates_position = max(self.updates_position, min(updates_limit, world.updates.committed_end))
 
     def observe_tail(self, state_end: int) -> None:
-        """Look at the claims between what is committed and `state_end`."""
+        """Look at the claims between what is committed and `state_end`, also where the marker lies beyond them."""
         self.log.discard_uncommitted()
-        for record in self._world.state.tail(self.state_position, state_end):
+        start = (
+            self.state_position
+            if self._skips_undecided
+            else min(self.state_position, self._world.state.committed_end)
+        )
+        for record in self._world.state.tail(start, state_end):
             if record.key[:1] == TABLE:
                 self.log.observe(record.offset, record.key, record.value, committed=False)
 

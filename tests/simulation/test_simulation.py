@@ -70,6 +70,13 @@ def test_the_checker_finds_a_planted_bug(planted: str, law: Law) -> None:
     assert summary.broken[law]
 
 
+def test_an_open_claim_below_the_marker_of_the_next_opener_is_seen_and_fenced() -> None:
+    """Found by seed 51111: the holder's units stand behind a claim that lost and was left open by a dead claimer."""
+    assert Schedule(51111).run().violations == ()
+    broken = {violation.law for violation in Schedule(51111, BUGS["skipped-tail"]).run().violations}
+    assert broken == {Law.SERVED}
+
+
 def test_a_seed_repeats_its_schedule() -> None:
     once, again = (Schedule(7, is_traced=True).run() for _ in range(2))
     assert once == again

@@ -111,7 +111,9 @@ class Worker:
     # --- opening ---
 
     def _open(self) -> Generator[str, None, Claim | None]:
-        self._shard = Shard(self.world, self.stores[-1], self.bug.claim_log())
+        self._shard = Shard(
+            self.world, self.stores[-1], self.bug.claim_log(), skips_undecided=self.bug.skips_undecided
+        )
         self._opening = Opening(self._shard.log, self.me, self.generation, self._has_fenced)
         action = self._opening.start()
         while not isinstance(action, Won | GiveWay):
