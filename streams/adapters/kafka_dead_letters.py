@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streams.ports import Record
 
 CLOCK_SLACK_MS: Final = 600_000
-_TRANSACTION_MS: Final = 10_000
+_TRANSACTION_MS: Final = 6_000
 _POLL_MS: Final = 500
 _CLOSE_S_MAX: Final = 1.0
 

@@ -108,7 +108,11 @@ def picture(messages: list[dict[str, Any]]) -> Table:
     for one in messages:
         at = datetime.fromtimestamp(one["server_at_ms"] / 1000, UTC)
         table.add_row(
-            str(one["position"]), f"{at:%Y-%m-%d %H:%M:%S}", Text(one["sender"]), one["kind"], _body(one)
+            str(one["position"]),
+            f"{at:%Y-%m-%d %H:%M:%S}",
+            Text(_harmless(one["sender"])),
+            one["kind"],
+            _body(one),
         )
     return table
 
@@ -121,5 +125,10 @@ def _body(message: Mapping[str, Any]) -> Text:
         return Text("deleted", "dim")
     if body is None:
         return Text("" if message["target"] is None else f"of message {message['target']}", "dim")
-    text = Text(str(body.get("body") or body.get("form_id") or body.get("content", "")))
+    text = Text(_harmless(str(body.get("body") or body.get("form_id") or body.get("content", ""))))
     return text.append(" (edited)", "dim") if body.get("edited") else text
+
+
+def _harmless(text: str) -> str:
+    """Nothing that somebody sent may steer the terminal."""
+    return "".join(one if one == "\n" or one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

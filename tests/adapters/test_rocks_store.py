@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,7 @@ from streams.errors import StoreError
 from streams.store_ports import Body, MessageKey, MetadataRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ROW = MetadataRow("thread", 1, b"1" * 16, "post", "ada", 17, 1, has_body=True)
@@ -75,3 +79,51 @@ async def test_a_checker_sees_what_a_running_worker_has_stored(tmp_path: Path) -
     assert not (tmp_path / "look").exists()
     await metadata.close()
     await bodies.close()
+
+
+async def test_a_full_disk_is_an_error_and_once_there_is_room_the_next_opening_mends_it(
+    tmp_path: Path,
+) -> None:
+    """W5, W8: what was not acknowledged is gone, what was is there; RocksDB alone would refuse for ever."""
+    bodies = RocksBodyStore(tmp_path / "b")
+    await bodies.commit(0, [BODY], 5)
+    large = Body("thread", b"2" * 16, 2, bytes(9_000))
+    with no_file_larger_than(4_000):
+        with pytest.raises(StoreError, match="cannot be written"):
+            await bodies.commit(0, [large], 6)
+        with pytest.raises(StoreError, match="opened anew"):
+            await bodies.commit(1, [large], 6)
+    assert await bodies.pointer(0) == 5
+    assert await bodies.get([BODY.key, large.key]) == {BODY.key: BODY}
+    await bodies.commit(0, [large], 6)
+    await bodies.close()
+    bodies = RocksBodyStore(tmp_path / "b")
+    assert (await bodies.pointer(0), len(await bodies.get([BODY.key, large.key]))) == (6, 2)
+    await bodies.close()
+
+
+async def test_closing_waits_for_a_flush_whose_caller_was_cancelled(tmp_path: Path) -> None:
+    """A partition that is closed in mid-commit does not break the closing of its store."""
+    for number in range(20):
+        bodies = RocksBodyStore(tmp_path / "b")
+        commit = asyncio.create_task(
+            bodies.commit(0, [Body("thread", b"3" * 16, number + 1, bytes(50_000))], number)
+        )
+        while not bodies._flushes:  # noqa: ASYNC110  # the flush is noted after one pass of the loop
+            await asyncio.sleep(0)
+        commit.cancel()
+        await bodies.close()
+        assert not bodies._flushes
+        with pytest.raises(asyncio.CancelledError):
+            await commit
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """What a full disk looks like to this process: writes beyond the limit fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
