@@ -34,6 +34,7 @@ class Format:
         if registry_id is not None:
             self.frame = REGISTRY_MAGIC + registry_id.to_bytes(4, "big")
         self.renew = renew
+        self._splits: dict[str, Split] = {}
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Return the framed bytes of a record; raise ValueError or TypeError when a field does not fit."""
@@ -43,8 +44,11 @@ class Format:
         return out.getvalue()
 
     def split(self, first_of_tail: str) -> Split:
-        """Return a reader and writer of the fields before `first_of_tail`."""
-        return Split(self, first_of_tail)
+        """Return a reader and writer of the fields before `first_of_tail`; each is made once."""
+        found = self._splits.get(first_of_tail)
+        if found is None:
+            found = self._splits[first_of_tail] = Split(self, first_of_tail)
+        return found
 
 
 class Split:
