@@ -50,6 +50,11 @@ demo: setup  ## start Kafka and workers, send 20,000 messages, verify every inbo
 test: setup  ## run all tests, those on real Kafka among them
 	@$(BIN)/python -m pytest
 
+# A schedule that a seed repeats: `make chaos SECONDS=600 SEED=7`. Without a seed one is chosen and printed.
+.PHONY: chaos
+chaos: setup  ## kill, stall and starve a running instance at random, and verify that nothing is lost or doubled
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
 .PHONY: check
 check: setup  ## format, lint, types, layers and the house rules
 	$(BIN)/ruff format --check .

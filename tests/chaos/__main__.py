@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def main() -> int:
         "--data-dir", type=Path, help="where everything is written; kept. Default: a new folder"
     )
     options = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is what we do to it
     again = f"repeat with: make chaos SECONDS={options.seconds:g} SEED={options.seed}"
     print(f"chaos for {options.seconds:g} s, seed {options.seed}; {again}", flush=True)
     folder = options.data_dir or Path(tempfile.mkdtemp(prefix="lockstep-chaos-"))

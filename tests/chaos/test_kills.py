@@ -46,7 +46,7 @@ async def test_the_matrix_has_a_case_for_every_fault_point() -> None:
 
 @pytest.mark.parametrize("point", [point for point in faults.POINTS if point.startswith("unit.")])
 async def test_a_worker_killed_in_a_unit_loses_and_doubles_nothing(ready: Harness, point: str) -> None:
-    """D12, D13: at every step of a unit of work, with requests that are sent again until they are answered."""
+    """D2, D12, D13: at every step of a unit; what is asked is written by two producers, until it is answered."""
     await kill_at(ready, ready.usual[0], f"{point}:{STRIKES_AT[point]}")
     await ready.answered()
     await ready.judged()
