@@ -6,6 +6,7 @@ them with the commands' own. Tested in tests/cli/test_outside.py.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
 import click
@@ -68,3 +69,5 @@ def main() -> None:
 
     Begin with `lockstep demo`, or with `lockstep up`.
     """
+    # What goes wrong is told once, by the command; the client library would repeat it many times a second.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

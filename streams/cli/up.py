@@ -34,8 +34,8 @@ _DOWN_SECONDS_MAX = 30.0
 _WATCH_SECONDS = 0.2
 
 
-class _Stopped(BaseException):
-    """SIGTERM or SIGINT arrived."""
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGINT arrived; a KeyboardInterrupt, because asyncio lets nothing else through at once."""
 
 
 @click.command(short_help="Start Kafka and the workers, and keep them running.")

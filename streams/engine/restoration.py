@@ -48,6 +48,7 @@ class Restoration:
 
     def __init__(  # one place builds it; each argument is another part's business
         self,
+        *,
         connection: Connection,
         number: int,
         state_topic: str,
@@ -164,6 +165,7 @@ class Restoration:
 def reason_to_wipe(  # what is compared
     store: Store,
     topics: Sequence[str],
+    *,
     starts: Mapping[str, int],
     ends: Mapping[str, int],
     topic_ids: Mapping[str, str],
