@@ -32,7 +32,7 @@ class TableSpec:
 CLAIMS = TableSpec("claims", b"\x01", Changelog.STATE, "who owns the shard (engine)")
 PROGRESS = TableSpec("progress", b"\x02", Changelog.STATE, "topic -> next offset, cursor (engine)")
 CLOCK = TableSpec("clock", b"\x03", Changelog.STATE, "the shard clock (engine)")
-THREADS = TableSpec("threads", b"\x10", Changelog.STATE, "thread -> position, member count, chunks")
+THREADS = TableSpec("threads", b"\x10", Changelog.STATE, "thread -> position, member count")
 MEMBERS = TableSpec(
     "members", b"\x11", Changelog.STATE, "thread + chunk number -> up to 128 members: account, since"
 )
