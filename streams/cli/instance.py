@@ -25,6 +25,7 @@ import aiohttp
 import psutil
 
 from streams.adapters.cluster import Cluster
+from streams.adapters.cluster_shards import require_shards, shards_there
 from streams.broker import EmbeddedKafka
 from streams.cli.context import RUN_FILE
 from streams.connection import Connection
@@ -81,6 +82,8 @@ class Instance:
     has_store: bool = True
     connection: Connection | None = None
     """None starts an embedded broker in the data folder."""
+    adopts_shards: bool = False
+    """Whether the partitions of topics that are there already win over the topology's shards."""
     session_timeout_s: float = 10.0
     worker_options: Sequence[str] = ()
     kafka: EmbeddedKafka | None = None
@@ -102,10 +105,19 @@ class Instance:
         self._write_run()
 
     async def prepare(self) -> None:
-        """Create the topics that are missing; the cluster's shard count wins over topology.yaml's."""
+        """Create the topics that are missing; the cluster's shard count wins over topology.yaml's.
+
+        Raises TopologyError, and creates nothing, when a number was asked for that the topics do not have.
+        """
         assert self.connection is not None  # set by begin
         async with Cluster(self.connection) as cluster:
+            shards = await shards_there(cluster, self.topology)
+            if shards is not None and self.adopts_shards:
+                self.topology = self.topology.with_shards(shards)
+            elif shards not in (None, self.topology.shards):
+                await require_shards(cluster, self.topology)
             await cluster.create_topics(self.topology)
+        self._write_run()
 
     def start_workers(self) -> None:
         """Start every worker."""

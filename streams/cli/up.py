@@ -41,7 +41,9 @@ class _Stopped(KeyboardInterrupt):
 @click.command(short_help="Start Kafka and the workers, and keep them running.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Pipeline workers.")
 @click.option(
-    "--shards", type=click.IntRange(1, 1024), help="Partitions of every topic; fixed once they exist."
+    "--shards",
+    type=click.IntRange(1, 1024),
+    help="Partitions of every topic, fixed once they exist. Default: theirs, else as in topology.yaml.",
 )
 @click.option("--store/--no-store", default=True, show_default=True, help="Run the split store's worker too.")
 @click.option(
@@ -85,6 +87,7 @@ def up(  # noqa: PLR0917  # click passes one argument an option
         workers=workers,
         has_store=store,
         connection=outside,
+        adopts_shards=shards is None,
         session_timeout_s=session_timeout,
     )
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,9 +10,15 @@ import threading
 
 import click
 
+from streams.adapters.cluster import Cluster as Administration
+from streams.adapters.cluster_shards import require_shards
 from streams.cli.context import Cluster, cluster_options
+from streams.errors import BrokerUnavailable
+from streams.topology import Topology
 
 APPS = ("pipeline", "store")
+_LOOK_SECONDS_MAX = 5.0
+"""How long a broker that is away holds up the start."""
 
 
 @click.command()
@@ -63,6 +69,8 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
       lockstep topics create --bootstrap localhost:9092
       lockstep worker --bootstrap localhost:9092 --name worker-0 --data-dir ./data
     """
+    topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
+    _require_shards(cluster, topology)
     import uvloop  # loaded only by a worker
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -78,7 +86,6 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     logs.configure(verbose=verbose)
-    topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
     settings = wiring.WorkerSettings(
         worker=name,
         data_dir=cluster.data_dir,
@@ -89,6 +96,22 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
     faust.Worker(app, loglevel="info" if verbose else "warning", quiet=not verbose).execute_from_commandline()
+
+
+def _require_shards(cluster: Cluster, topology: Topology) -> None:
+    """Raise TopologyError unless the cluster's topics have the shards that this worker is to count on."""
+
+    async def look() -> None:
+        async with Administration(cluster.connection, patience_s=_LOOK_SECONDS_MAX) as administration:
+            await require_shards(administration, topology)
+
+    loop = asyncio.new_event_loop()  # asyncio.run would take away the one that Faust makes at import
+    try:
+        loop.run_until_complete(look())
+    except BrokerUnavailable:  # the worker itself waits for a broker that is away
+        click.echo("no broker answers yet, so the shards were not compared", err=True)
+    finally:
+        loop.close()
 
 
 def _stop_at_end_of_input() -> None:

@@ -162,7 +162,7 @@ def _requests() -> Iterator[Case]:
     account = one()
     yield kept_only("neither key nor value", "UNDECODABLE", None, account, None)
     account = one()
-    wrong = [("REJECTED", "WRONG_PARTITION")]
+    wrong: list[tuple[str, str | None]] = [("REJECTED", "WRONG_PARTITION")]
     yield Case(
         "wrong partition", encoded(account), account, account.encode(), wrong, "WRONG_PARTITION", moved=1
     )
@@ -205,7 +205,7 @@ def _commands() -> Iterator[Case]:
         return CODEC["EndpointCommand"].encode({**fields, "command": ("lockstep.Detach", {})})
 
     def kept(
-        name: str, code: str, value: bytes | None, account: str, key: bytes | None, moved: int = 0
+        name: str, code: str, value: bytes | None, account: str, key: bytes | None, *, moved: int = 0
     ) -> Case:
         return Case(name, value, account, key, [], code, topic=COMMANDS, moved=moved)
 
