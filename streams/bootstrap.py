@@ -125,9 +125,7 @@ def assemble(
 
     async def run() -> None:
         async with cluster:
-            house = asyncio.create_task(
-                keep_house(host, topology.trimmed_topics, cluster, fetching.hint)
-            )
+            house = asyncio.create_task(keep_house(host, topology.trimmed_topics, cluster, fetching.hint))
             try:
                 await host.run()
             finally:
