@@ -188,8 +188,9 @@ async def latency(arguments: argparse.Namespace) -> dict[str, Any]:
     async with running(arguments.workers) as instance:
         await prepare_threads(instance, 2_000)
         assert instance.connection is not None  # running
-        total = int(arguments.rate * arguments.seconds)
-        arrived: list[float] = []
+        warm_up = int(arguments.rate * arguments.warm_up)
+        total = warm_up + int(arguments.rate * arguments.seconds)
+        arrived: dict[int, float] = {}
         sent_at_s: dict[int, float] = {}
         consumer = AIOKafkaConsumer(
             isolation_level="read_committed", fetch_max_wait_ms=20, **instance.connection.client_arguments()
@@ -208,7 +209,7 @@ async def latency(arguments: argparse.Namespace) -> dict[str, Any]:
                     for record in records:
                         token = codec_head.read(record.value or b"")[0]["token"]
                         if token is not None:
-                            arrived.append(now_s - sent_at_s[token["nonce"]])
+                            arrived[token["nonce"]] = now_s - sent_at_s[token["nonce"]]
 
         reading = asyncio.create_task(read())
         async with outlet_of(instance) as (outlet, _):
@@ -225,13 +226,14 @@ async def latency(arguments: argparse.Namespace) -> dict[str, Any]:
                 )
         await asyncio.wait_for(reading, 60)
         await consumer.stop()
-        arrived.sort()
+        measured = sorted(arrived[number] for number in range(warm_up, total))
         return {
             "rate": arguments.rate,
-            "messages": total,
-            "p50_ms": arrived[total // 2] * 1_000,
-            "p99_ms": arrived[int(total * 0.99)] * 1_000,
-            "max_ms": arrived[-1] * 1_000,
+            "messages": len(measured),
+            "warm_up_seconds": arguments.warm_up,
+            "p50_ms": measured[len(measured) // 2] * 1_000,
+            "p99_ms": measured[int(len(measured) * 0.99)] * 1_000,
+            "max_ms": measured[-1] * 1_000,
         }
 
 
@@ -294,6 +296,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1_000.0)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--warm-up", type=float, default=20.0, help="seconds before the latency is measured")
     parser.add_argument("--tokens", type=int, default=1_000_000)
     parser.add_argument("--session-timeout", type=float, default=6.0)
     parser.add_argument("--seed", type=int, default=1)
