@@ -5,7 +5,7 @@
     kafka/        Kafka's logs (the data)
     logs/         server.log (rolling), console.log (what the JVM prints)
     tmp/          the JVM's temporary files, emptied at each start
-    server.properties, log4j2.properties   written anew at each start
+    server.properties, controller.properties, log4j2.properties   written anew at each start
 Nothing outside the folder is written. Tested in tests/broker/test_folder.py.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _POLL_SECONDS = 0.02
+_ENDED_IN_ORDER = ".kafka_cleanshutdown"  # Kafka's own
 # Below what Linux and macOS hand out to outgoing connections, so that no client's socket sits on a kept port.
 _PORTS = range(20_000, 32_000)
 
@@ -54,6 +55,7 @@ class DataFolder:
         self.logs = self.path / "logs"
         self.temporary = self.path / "tmp"
         self.server_properties = self.path / "server.properties"
+        self.controller_properties = self.path / "controller.properties"
         self.log_properties = self.path / "log4j2.properties"
         self.console_log = self.logs / "console.log"
         self.server_log = self.logs / "server.log"
@@ -113,6 +115,11 @@ class DataFolder:
                 text = content[skipped if skipped <= len(content) else 0 :].decode("utf-8", "replace")
                 lines += text.splitlines()
         return lines
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether the last broker on a formatted folder did not end in order: then it left no note of that."""
+        return not (self.kafka / _ENDED_IN_ORDER).exists()
 
     def clear_unformatted(self) -> None:
         """Remove what a torn format left behind. Only for a folder without state, under the lock."""

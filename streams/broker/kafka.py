@@ -24,7 +24,7 @@ from streams.broker.jars import ensure_jars, pinned_kafka_version
 from streams.broker.java import java_command, java_environment
 from streams.broker.probe import is_serving
 from streams.broker.quick_start import ensure_picture, flags_to_train, flags_to_use
-from streams.broker.settings import HOST, log_properties, server_properties
+from streams.broker.settings import HOST, controller_properties, log_properties, server_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,8 @@ _LOG_TAIL_LINES = 15
 _SERIOUS = re.compile(r" (?:ERROR|FATAL) |Exception|^Error")
 _TRAINING_SECONDS = 120.0  # its JVM writes the picture when it ends
 _FORMAT_HEAP_MIB = 128
+_DECLARED_DEAD = "Fencing broker 1 "  # what the controller logs when the broker's session is over
+_DECLARE_DEAD_SECONDS = 8.0
 
 
 class EmbeddedKafka:
@@ -121,8 +123,11 @@ class EmbeddedKafka:
             try:
                 self._folder.clear_temporary()
                 self._log_start_bytes = self._folder.server_log_bytes()
+                was_killed = self._folder.load() is not None and self._folder.was_killed
                 self._state = self._settle(class_path, lock)
-                self._spawn(class_path, lock)
+                if was_killed:
+                    self._declare_dead(class_path, lock, self._state)
+                self._spawn(class_path, lock, self._folder.server_properties)
             finally:
                 os.close(lock)  # the broker has inherited it
             self._wait_until_serving(self._state.port)
@@ -229,9 +234,30 @@ class EmbeddedKafka:
                     f"{self._folder.kafka} could not be formatted ({type(error).__name__}). {self._explain()}"
                 ) from None
 
-    def _spawn(self, class_path: str, lock: int) -> None:
+    def _declare_dead(self, class_path: str, lock: int, state: BrokerState) -> None:
+        """Let the controller alone say that the killed broker is dead, before a new one starts.
+
+        A broker that starts while the cluster still takes its former self for alive leads every partition until that
+        session is over, and transactions with it. At that moment it has no leader for any partition, takes that for
+        "the topic was deleted", drops the markers it has to write, and calls those transactions complete: they stay
+        open for ever and hold back every reader (docs/decisions/embedded-kafka.md). A broker that is known to be dead
+        leads nothing until it is registered. Goes on when the controller does not say so in time.
+        """
+        self._folder.controller_properties.write_text(
+            controller_properties(controller_port=state.controller_port, log_folder=self._folder.kafka),
+            "utf-8",
+        )
+        self._spawn(class_path, lock, self._folder.controller_properties)
+        deadline = time.monotonic() + _DECLARE_DEAD_SECONDS
+        while time.monotonic() < deadline and self.is_running:
+            if any(_DECLARED_DEAD in line for line in self._folder.logged_since(self._log_start_bytes)):
+                break
+            time.sleep(_POLL_SECONDS)
+        self.stop()
+
+    def _spawn(self, class_path: str, lock: int, properties: Path) -> None:
         java = java_command(self._folder, class_path, self._heap_mib, *self._quick_start, *self._training)
-        kafka = [*java, "kafka.Kafka", str(self._folder.server_properties)]
+        kafka = [*java, "kafka.Kafka", str(properties)]
         watch = [str(lock), str(os.getpid()), str(self._stop_grace_seconds)]
         with self._folder.console_log.open("wb") as console:
             self._guardian = subprocess.Popen(

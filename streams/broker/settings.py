@@ -51,9 +51,9 @@ _DEFAULTS: Mapping[str, str] = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # The default takes 128 MiB of the heap at once; 32 MiB hold 1.2 million keys a pass.
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
-    # After a SIGKILL the controller refuses the new broker until the old one's session is over (default 9 s).
-    # Not shorter: a machine that is busy for so long would see its only broker fenced for a moment.
-    "broker.session.timeout.ms": "2500",
+    # One node: nobody could take over, and a broker that is declared dead while it lives (a machine that was busy or
+    # asleep) drops the markers of the transactions that are just ending. After a SIGKILL this is not waited for.
+    "broker.session.timeout.ms": "30000",
     "broker.heartbeat.interval.ms": "250",
     # Two cores are shared with the workers.
     "num.network.threads": "2",
@@ -84,8 +84,32 @@ def server_properties(
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         "log.dirs": str(log_folder),
     }
-    lines = (f"{key}={_escaped(value)}" for key, value in {**_DEFAULTS, **overrides, **own}.items())
-    return "\n".join(lines) + "\n"
+    return _text({**_DEFAULTS, **overrides, **own})
+
+
+def controller_properties(*, controller_port: int, log_folder: Path) -> str:
+    """The settings of the same node as a controller alone, which declares a killed broker dead.
+
+    There is no broker that could be declared dead by mistake, so its session may be as short as it gets.
+    """
+    return _text(
+        {
+            **_DEFAULTS,
+            "process.roles": "controller",
+            "node.id": "1",
+            "listeners": f"CONTROLLER://{HOST}:{controller_port}",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+            "log.dirs": str(log_folder),
+            "broker.session.timeout.ms": "200",
+            "broker.heartbeat.interval.ms": "100",
+        }
+    )
+
+
+def _text(settings: Mapping[str, str]) -> str:
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in settings.items())
 
 
 def log_properties(folder: Path) -> str:

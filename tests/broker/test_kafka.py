@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +94,33 @@ async def test_a_killed_broker_starts_again_with_what_was_acknowledged(broker: E
     broker.start()
     assert broker.pid != pid
     assert await read(broker.bootstrap, "kept", 1) == [b"1"]
+
+
+async def test_a_transaction_that_was_open_at_a_kill_is_aborted_and_holds_back_nobody(
+    broker: EmbeddedKafka,
+) -> None:
+    """Its time-out passes while the broker is dead: the new one must not abort it before it leads its partitions."""
+    broker.start()
+    await create(broker.bootstrap, "open")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, transactional_id="stalled", transaction_timeout_ms=1_000
+    )
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait("open", b"undecided", partition=0)
+    broker.kill()
+    broker.start()
+    ends = {}
+    deadline = time.monotonic() + 30
+    at = TopicPartition("open", 0)
+    while time.monotonic() < deadline and len(set(ends.values())) != 1:
+        for isolation in ("read_committed", "read_uncommitted"):
+            async with AIOKafkaConsumer(
+                bootstrap_servers=broker.bootstrap, isolation_level=isolation
+            ) as consumer:
+                ends[isolation] = (await consumer.end_offsets([at]))[at]
+    await producer.stop()
+    assert ends == {"read_committed": 2, "read_uncommitted": 2}
 
 
 def test_nothing_is_left_running_after_stop(broker: EmbeddedKafka) -> None:
