@@ -12,6 +12,7 @@ Tested through everything in tests/e2e.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
     from faust.types import AppT, EventT, Message
 
 _FETCH_WAIT_MS = 20
+_METADATA_AGE_MS = 3_000
+"""Stock is five minutes: as long would a topic that was deleted and made anew stay unassigned."""
 _PARTITION_FETCH_BYTES = 1 << 20
 _BATCH_RECORDS_MAX = 4_000
 _WAIT_S = 1.0
+_LOST_AFTER_S = 1.0
+"""A batch that was handed over so long ago and did not arrive never will."""
 _WAIT_S_HELD = 0.1
 """How long to wait for records while some partition is held or full: that may change without a record arriving."""
 
@@ -108,6 +113,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=_BATCH_RECORDS_MAX,
             max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            metadata_max_age_ms=_METADATA_AGE_MS,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -123,6 +129,7 @@ class Consumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> ConsumerThread:
         self._positions: dict[tuple[str, int], int] = {}
+        self._handed_over_at: dict[tuple[str, int], float] = {}
         return ConsumerThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     @property
@@ -198,6 +205,7 @@ class Consumer(driver.Consumer):
         consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
         assigned = consumer.assignment()
         wanted = [one for one in assigned if feeding.wants(one.topic, one.partition)]
+        self._ask_for_lost(wanted)
         if not wanted:
             await self.sleep(_WAIT_S_HELD)
             return
@@ -211,7 +219,22 @@ class Consumer(driver.Consumer):
             if not records or start is None:
                 continue
             self._positions[(topic, partition)] = records[-1].offset + 1
+            self._handed_over_at[(topic, partition)] = time.monotonic()
             yield TP(topic, partition), _message(Batch(topic, partition, start, records), generation_id)
+
+    def _ask_for_lost(self, wanted: Iterable[TopicPartition]) -> None:
+        """Say where the fetching stands when nothing came for a while: whoever is behind that seeks back.
+
+        Faust drops what it holds in a rebalance without a word. The next batch would show the hole, but a quiet
+        partition has no next batch, and what was dropped would wait for ever.
+        """
+        before = time.monotonic() - _LOST_AFTER_S
+        for one in wanted:
+            place = (one.topic, one.partition)
+            position = self._positions.get(place)
+            if position is not None and self._handed_over_at.get(place, before) < before:
+                self._handed_over_at[place] = time.monotonic()
+                self.feeding.take(one.topic, one.partition, position, ())
 
 
 def _message(batch: Batch, generation_id: int) -> ConsumerMessage[Any, Any]:
