@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from streams import faults
 from streams.engine.claims import Claim, ClaimLog, claim_key, claim_value
 from streams.engine.opening import (
@@ -29,6 +31,8 @@ from streams.engine.opening import (
 )
 from streams.engine.restoration import Restoration
 from streams.engine.settings import Patience
+
+log = structlog.get_logger("engine")
 
 _POLL_S = 0.05
 
@@ -82,6 +86,7 @@ class Takeover:
             case ReadToEnd(settled=True):
                 if await restoration.read_settled(self.patience.undecided_s):
                     return opening.read()
+                log.warning("engine.opening_waits", reason="a transaction of somebody else is still open")
                 await restoration.observe_tail()
                 return opening.undecided()
             case ConfirmMembership():

@@ -283,6 +283,8 @@ class GroupMembership:
 
     async def is_member(self, owner: str) -> bool:
         worker = owner.rpartition(".")[0]
+        if worker == self._app.conf.broker_client_id:
+            return False  # our own former life: the static membership is ours, there is nobody to wait for
         return worker in await self._members(self._app.conf.id)
 
     async def confirm(self) -> bool:
