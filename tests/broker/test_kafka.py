@@ -110,7 +110,7 @@ async def test_a_transaction_that_was_open_at_a_kill_is_aborted_and_holds_back_n
     await producer.send_and_wait("open", b"undecided", partition=0)
     broker.kill()
     broker.start()
-    ends = {}
+    ends: dict[str, int] = {}
     deadline = time.monotonic() + 30
     at = TopicPartition("open", 0)
     while time.monotonic() < deadline and len(set(ends.values())) != 1:
