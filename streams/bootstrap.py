@@ -32,6 +32,7 @@ from streams.engine.json_page import add_json_page
 from streams.engine.pages import add_pages, add_status_page, with_lag
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
+from streams.engine.topic_watch import watch_topics
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
 from streams.ports import Restorer, Stage
@@ -125,11 +126,13 @@ def assemble(
 
     async def run() -> None:
         async with cluster:
+            watch = asyncio.create_task(watch_topics(host, tuple(topology.topics), cluster))
             house = asyncio.create_task(keep_house(host, topology.trimmed_topics, cluster, fetching.hint))
             try:
                 await host.run()
             finally:
                 house.cancel()
+                watch.cancel()
 
     async def stop() -> None:
         await host.stop()

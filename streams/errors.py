@@ -87,6 +87,12 @@ class StoreDamaged(StoreError):
     code = "STORE_DAMAGED"
 
 
+class TopicsChanged(LockstepError):
+    """Topics were deleted, or deleted and made anew, under a running worker; nothing is processed meanwhile."""
+
+    code = "TOPICS_CHANGED"
+
+
 class TrimmedBelowProgress(LockstepError):
     """A topic's log starts above the progress of its shard: records are gone that were never processed."""
 

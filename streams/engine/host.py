@@ -27,13 +27,13 @@ from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Output, Shard
 from streams.engine.store import wipe
 from streams.engine.takeover import Membership, release_row
-from streams.errors import BrokerUnavailable, StoreDamaged, StoreError
+from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
 from streams.ports import Record
 from streams.tables import TABLES, Changelog
 
 log = structlog.get_logger("engine")
 
-IN_DOUBT = (CommitInDoubt, BrokerUnavailable, KafkaError, OSError)
+IN_DOUBT = (CommitInDoubt, BrokerUnavailable, KafkaError, OSError, TopicsChanged)
 """What ends a transactional id, but not the worker."""
 
 
@@ -68,6 +68,8 @@ class Host:
         self.counters: Counter[str] = Counter()
         self.broker = "connecting"
         """connecting, up, or what the worker is waiting for."""
+        self.topics_missing: Sequence[str] = ()
+        """Topics that the cluster has lost; nothing is opened before they are back. Kept by topic_watch."""
         self._assigned: frozenset[int] = frozenset()
         self._openings = Openings(
             settings,
@@ -148,6 +150,10 @@ class Host:
                 log.warning("engine.release_failed", reason=str(error))
             await self._close_all()
 
+    def topics_changed(self, error: TopicsChanged) -> None:
+        """Drop every shard; open again, by what the topics then are, when none is missing."""
+        self._fail(error)
+
     async def rebuild(self, number: int) -> Rebuilt:
         """Wipe an open shard's store, restore it from the topics, and return what it was and what it is.
 
@@ -175,7 +181,7 @@ class Host:
 
     async def _begin(self, owner: str) -> None:
         """Make sure of the membership, then initialise a new transactional id."""
-        while not await self.membership.confirm():
+        while self.topics_missing or not await self.membership.confirm():
             await asyncio.sleep(BACK_OFF_S_FIRST)
             if self._stopping:
                 return

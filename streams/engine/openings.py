@@ -177,11 +177,21 @@ class Openings:
         shard.claim_number = won.claim.number
         for stage in self._settings.stages(shard):
             shard.add_stage(stage)
-        starts = await self._cluster.beginning_offsets(
-            [TopicPartition(topic, number) for topic in shard.inputs]
-        )
-        for partition, start in starts.items():
-            shard.inputs[partition.topic].begin_at(start)
+        partitions = [TopicPartition(topic, number) for topic in shard.inputs]
+        starts = await self._cluster.beginning_offsets(partitions)
+        ends = await self._high_watermarks(partitions)
+        ids = await self._cluster.topic_ids(shard.inputs)
+        for one in partitions:
+            lost = shard.begin_input(one.topic, starts[one], ends[one], ids[one.topic])
+            if lost is not None:
+                log.error(
+                    "engine.topic_made_anew",
+                    topic=one.topic,
+                    shard=number,
+                    progress_before=lost,
+                    begins_at=starts[one],
+                    reason="what was written to the deleted topic and not processed is lost",
+                )
         return shard
 
     def _takeover(self, number: int, owner: str) -> Takeover:

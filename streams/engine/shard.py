@@ -20,7 +20,7 @@ from streams.errors import Oversize, RecordError, TrimmedBelowProgress
 from streams.ids import shard_of
 from streams.limits import DEAD_LETTER_BYTES_MAX, EXPANSION_STEP, RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
 from streams.ports import DONE, Record, Stage
-from streams.tables import CLOCK, PROGRESS
+from streams.tables import CLOCK, INPUTS, PROGRESS
 
 Output = tuple[str, int, bytes, bytes | None]
 """Topic, partition, key, value (None is a tombstone)."""
@@ -70,6 +70,12 @@ class Input:
             self.is_new = False
         self.fetched_to = self.next_offset
 
+    def begin_anew(self) -> None:
+        """Forget the progress: it counts in a topic that is no more."""
+        self.next_offset = self.fetched_to = 0
+        self.cursor = DONE
+        self.is_new = True
+
     def begin_at(self, log_start: int) -> None:
         """Compare with the log: a new input begins at its start; progress below it is a named stop."""
         if self.is_new:
@@ -98,6 +104,8 @@ class Shard:
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
         self._staged_to: dict[str, int] = {}
+        self._topic_ids: dict[str, bytes] = {}
+        self._begins_anew = False
         self.now_ms = 0
         self._hold_until_ms = 0
         clock = self.overlay.get(CLOCK.byte)
@@ -114,6 +122,24 @@ class Shard:
             self._stages[topic] = stage
             one = self.inputs[topic] = Input(topic)
             one.restore(self.overlay.get(progress_key(topic)))
+
+    def begin_input(self, topic: str, log_start: int, log_end: int, topic_id: str) -> int | None:
+        """Compare an input's progress with the topic as it is; raises TrimmedBelowProgress.
+
+        Returns None, or for a topic that was deleted and made anew (another id, or an end below the progress) the
+        progress that counts no more: the input begins at the new log's start, and the next unit says so.
+        """
+        one = self.inputs[topic]
+        before, row = self.overlay.get(topic_id_key(topic)), topic_id_row(topic_id)
+        self._topic_ids[topic] = row
+        lost = None
+        if not one.is_new and (before not in {None, row} or one.next_offset > log_end):
+            lost = one.next_offset
+            one.begin_anew()
+            self._advanced.add(topic)
+            self._begins_anew = True
+        one.begin_at(log_start)
+        return lost
 
     # -- ports.Shard ---------------------------------------------------------------------------------------------
 
@@ -181,8 +207,8 @@ class Shard:
 
     @property
     def has_work(self) -> bool:
-        """Whether a record is waiting or half done."""
-        return any(one.pending for one in self.inputs.values())
+        """Whether a record is waiting or half done, or an input begins anew and that is not committed yet."""
+        return self._begins_anew or any(one.pending for one in self.inputs.values())
 
     # -- Unit of work ------------------------------------------------------------------------------------------------
 
@@ -237,10 +263,14 @@ class Shard:
         for topic in self._advanced:
             one = self.inputs[topic]
             self.overlay.put(progress_key(topic), progress_row(one.next_offset, one.cursor))
+            row = self._topic_ids.get(topic)
+            if row is not None and self.overlay.get(topic_id_key(topic)) != row:
+                self.overlay.put(topic_id_key(topic), row)
             one.is_new = False
         if self._advanced & self.settings.clock_topics:
             self.overlay.put(CLOCK.byte, _CLOCK.pack(_VERSION, self.now_ms, self._hold_until_ms))
         self._advanced.clear()
+        self._begins_anew = False
 
     def committed(self, markers: Mapping[str, int]) -> list[tuple[str, int]]:
         """Write the unit to the local store; return what was counted."""
@@ -267,6 +297,16 @@ def progress_key(topic: str) -> bytes:
 def progress_row(next_offset: int, cursor: bytes) -> bytes:
     """Return the state row of an input's progress: version, next offset (8 bytes, big-endian), cursor."""
     return _PROGRESS.pack(_VERSION, next_offset) + cursor
+
+
+def topic_id_key(topic: str) -> bytes:
+    """Return the state key of the id of an input's topic."""
+    return INPUTS.byte + topic.encode()
+
+
+def topic_id_row(topic_id: str) -> bytes:
+    """Return the state row of a topic's id (32 hexadecimal digits): version, 16 bytes."""
+    return bytes((_VERSION,)) + bytes.fromhex(topic_id)
 
 
 def parse_progress(row: bytes) -> tuple[int, bytes]:

@@ -32,6 +32,9 @@ class TableSpec:
 CLAIMS = TableSpec("claims", b"\x01", Changelog.STATE, "who owns the shard (engine)")
 PROGRESS = TableSpec("progress", b"\x02", Changelog.STATE, "topic -> next offset, cursor (engine)")
 CLOCK = TableSpec("clock", b"\x03", Changelog.STATE, "the shard clock (engine)")
+INPUTS = TableSpec(
+    "inputs", b"\x04", Changelog.STATE, "topic -> id of the topic its progress counts in (engine)"
+)
 THREADS = TableSpec("threads", b"\x10", Changelog.STATE, "thread -> position, member count")
 MEMBERS = TableSpec(
     "members", b"\x11", Changelog.STATE, "thread + chunk number -> up to 128 members: account, since"
@@ -50,6 +53,7 @@ TABLES: tuple[TableSpec, ...] = (
     CLAIMS,
     PROGRESS,
     CLOCK,
+    INPUTS,
     THREADS,
     MEMBERS,
     POSITIONS,
