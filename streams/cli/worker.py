@@ -10,8 +10,6 @@ import threading
 
 import click
 
-from streams.adapters.cluster import Cluster as Administration
-from streams.adapters.cluster_shards import require_shards
 from streams.cli.context import Cluster, cluster_options
 from streams.errors import BrokerUnavailable
 from streams.topology import Topology
@@ -100,6 +98,8 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
 
 def _require_shards(cluster: Cluster, topology: Topology) -> None:
     """Raise TopologyError unless the cluster's topics have the shards that this worker is to count on."""
+    from streams.adapters.cluster import Cluster as Administration  # imports a Kafka client
+    from streams.adapters.cluster_shards import require_shards  # with it
 
     async def look() -> None:
         async with Administration(cluster.connection, patience_s=_LOOK_SECONDS_MAX) as administration:
