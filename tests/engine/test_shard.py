@@ -120,6 +120,39 @@ def test_progress_below_the_logs_start_is_a_named_stop(tmp_path: Path) -> None:
     again.store.close()
 
 
+OLD, NEW = "0" * 31 + "1", "0" * 31 + "2"
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "log_end", "lost"),
+    [(OLD, 2, None), (OLD, 50, None), (NEW, 50, 2), (NEW, 0, 2), (OLD, 1, 2)],
+    ids=["the same", "the same, grown", "another", "another, empty", "its end below the progress"],
+)
+def test_an_input_whose_topic_was_made_anew_begins_at_its_start(
+    tmp_path: Path, topic_id: str, log_end: int, lost: int | None
+) -> None:
+    """Progress counts in one topic: in another of the same name it would pass over records without a word."""
+    shard, _ = new_shard(tmp_path)
+    assert shard.begin_input(TOPIC, 0, 0, OLD) is None
+    assert not shard.has_work
+    shard.take(TOPIC, 0, [record(0), record(1)])
+    shard.run(100, lambda: False)
+    commit(shard)
+    shard.store.close()
+    again, _ = new_shard(tmp_path)
+    assert again.begin_input(TOPIC, 0, log_end, topic_id) == lost
+    assert again.inputs[TOPIC].fetched_to == (2 if lost is None else 0)
+    assert again.has_work is (lost is not None), (
+        "that it begins anew is committed without waiting for a record"
+    )
+    commit(again)
+    assert not again.has_work
+    again.store.close()
+    third, _ = new_shard(tmp_path)
+    assert third.begin_input(TOPIC, 0, max(log_end, 0), topic_id) is None
+    third.store.close()
+
+
 def test_the_clock_is_the_greatest_append_time_and_survives_a_restart(tmp_path: Path) -> None:
     """Time never runs back (D20), not over a restart either."""
     shard, _ = new_shard(tmp_path)
