@@ -37,6 +37,8 @@ class StoreChecker:
 
     def __init__(self, metadata_folder: Path, body_folder: Path, scratch_folder: Path) -> None:
         scratch_folder.mkdir(parents=True, exist_ok=True)
+        self._metadata_folder = metadata_folder
+        self._body_folder = body_folder
         self._scratch_folder = scratch_folder
         self._metadata = _secondary(metadata_folder, scratch_folder / "metadata")
         self._bodies = _secondary(body_folder, scratch_folder / "bodies")
@@ -64,10 +66,10 @@ class StoreChecker:
     def lowest_pointers(self) -> dict[int, int]:
         """Return, for each partition that both stores know, the offset below which both have everything.
 
-        Looks at no row: cheap enough to poll.
+        Looks at no row: cheap enough to poll. Opens both anew: an instance that was open while its worker was
+        killed and started again may stay behind for ever, and whoever waits for these pointers with it.
         """
-        self._bodies.try_catch_up_with_primary()
-        self._metadata.try_catch_up_with_primary()
+        self._reopen()
         bodies, metadata = _pointers_of(self._bodies), _pointers_of(self._metadata)
         return {
             partition: min(bodies[partition], metadata[partition]) for partition in bodies.keys() & metadata
@@ -77,6 +79,12 @@ class StoreChecker:
         """Return what breaks W6, now."""
         bodies = self.bodies().keys
         return bodies - self.metadata().keys
+
+    def _reopen(self) -> None:
+        self._bodies.close()
+        self._metadata.close()
+        self._metadata = _secondary(self._metadata_folder, self._scratch_folder / "metadata")
+        self._bodies = _secondary(self._body_folder, self._scratch_folder / "bodies")
 
     def close(self) -> None:
         """Let go of both and remove the scratch folder."""
