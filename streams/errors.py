@@ -93,6 +93,12 @@ class TopicsChanged(LockstepError):
     code = "TOPICS_CHANGED"
 
 
+class StateTopicReplaced(LockstepError):
+    """shard.state was deleted and made anew: the shards' local stores hold the last copy of their state."""
+
+    code = "STATE_TOPIC_REPLACED"
+
+
 class TrimmedBelowProgress(LockstepError):
     """A topic's log starts above the progress of its shard: records are gone that were never processed."""
 

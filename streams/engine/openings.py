@@ -21,12 +21,12 @@ from streams.engine.claims import ClaimLog
 from streams.engine.opening import GiveWay, Won
 from streams.engine.producer import CommitInDoubt, fence
 from streams.engine.rebuilding import Comparison
-from streams.engine.restoration import Restoration, reason_to_wipe
+from streams.engine.restoration import Restoration, reason_to_wipe, refuse_replaced
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
 from streams.engine.store import Memory, Store, wipe
 from streams.engine.takeover import Membership, Takeover
-from streams.errors import LockstepError, StoreDamaged, TrimmedBelowProgress
+from streams.errors import LockstepError, StateTopicReplaced, StoreDamaged, TrimmedBelowProgress
 
 log = structlog.get_logger("engine")
 
@@ -219,6 +219,11 @@ class Openings:
         ends = await self._high_watermarks(partitions)
         path = self.path(number)
         store = Store(path, self._memory)
+        try:
+            refuse_replaced(store, settings.state_topic, ids)
+        except StateTopicReplaced:
+            store.close()
+            raise
         reason = reason_to_wipe(
             store,
             topics,

@@ -20,6 +20,7 @@ from streams.engine.claims import TABLE as CLAIMS
 from streams.engine.claims import ClaimLog
 from streams.engine.settings import ShardStatus
 from streams.engine.store import Store
+from streams.errors import StateTopicReplaced
 from streams.ports import Record, Restorer
 
 _FETCH_BYTES = 4 << 20
@@ -160,6 +161,19 @@ class Restoration:
         if fetched:
             markers = {one.topic: await self._consumer.position(one) for one in fetched}
             self._store.write(self._staged.items(), markers)
+
+
+def refuse_replaced(store: Store, state_topic: str, topic_ids: Mapping[str, str]) -> None:
+    """Raise StateTopicReplaced when the store was filled from another topic of that name.
+
+    The state topic is where a store is rebuilt from; when it is not the same any more, the store is the last copy.
+    """
+    known = store.topic_id(state_topic)
+    if known is not None and topic_ids.get(state_topic, known) != known:
+        raise StateTopicReplaced(
+            f"{state_topic} was deleted and made anew; {store.path} holds the last copy of this shard's state and is "
+            "kept. Restore the topic from a backup, or accept the loss: stop the workers and remove that folder"
+        )
 
 
 def reason_to_wipe(  # what is compared

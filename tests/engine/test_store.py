@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.engine.restoration import reason_to_wipe
+from streams.engine.restoration import reason_to_wipe, refuse_replaced
 from streams.engine.store import Memory, Store, explained, wipe
-from streams.errors import StoreDamaged, StoreError, StoreFull
+from streams.errors import StateTopicReplaced, StoreDamaged, StoreError, StoreFull
 
 MEMORY = Memory.of(8 << 20)
 TOPICS = ("shard.state",)
@@ -115,4 +115,16 @@ def test_a_store_that_cannot_be_continued_is_wiped_and_only_then(tmp_path: Path)
     assert reason(store, topic_id="two") is not None
     assert reason(store, now_ms=1_000) is None
     assert reason(store, now_ms=1_001) is not None
+    store.close()
+
+
+def test_a_store_whose_state_topic_was_replaced_is_kept(tmp_path: Path) -> None:
+    """The store is then the last copy: it is a named stop, never wiped without a word."""
+    store = Store(tmp_path / "store", MEMORY)
+    refuse_replaced(store, "shard.state", {"shard.state": "one"})
+    store.keep_topic_id("shard.state", "one")
+    refuse_replaced(store, "shard.state", {"shard.state": "one"})
+    refuse_replaced(store, "shard.state", {})
+    with pytest.raises(StateTopicReplaced, match="last copy"):
+        refuse_replaced(store, "shard.state", {"shard.state": "two"})
     store.close()
