@@ -7,9 +7,11 @@ them with the commands' own. Tested in tests/cli/test_outside.py.
 from __future__ import annotations
 
 import logging
+import sys
 from importlib import import_module
 
 import click
+import structlog
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("streams.cli.up:up", "Start Kafka and the workers, and keep them running."),
@@ -81,3 +83,5 @@ def main() -> None:
     """
     # What goes wrong is told once, by the command; the client library would repeat it many times a second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # Standard output is for answers: a warning of ours in it would break --json.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
