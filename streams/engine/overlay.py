@@ -66,12 +66,12 @@ class Overlay:
     def delete_range(self, start: bytes, end: bytes) -> None:
         self.ranges.append((start, end))
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> int:
         """Return where a record begins, for roll_back."""
         self._undo.clear()
-        return 0, len(self.ranges)
+        return len(self.ranges)
 
-    def roll_back(self, mark: tuple[int, int]) -> None:
+    def roll_back(self, mark: int) -> None:
         """Take back every write since the mark."""
         for key, previous in reversed(self._undo):
             if isinstance(previous, _Unset):
@@ -79,7 +79,7 @@ class Overlay:
             else:
                 self.staged[key] = previous
         self._undo.clear()
-        del self.ranges[mark[1] :]
+        del self.ranges[mark:]
 
     def committed(self, markers: dict[str, int]) -> None:
         """Write the unit to the local store, after Kafka has committed it, and start the next."""
