@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from streams.topology import Topology
 
 APPS = ("pipeline", "store")
 _LOOK_SECONDS_MAX = 5.0
+_COLLECT_AFTER = 50_000
+"""Objects made and not freed between two collections of the youngest: a few milliseconds of looking."""
 """How long a broker that is away holds up the start."""
 
 
@@ -93,6 +96,11 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
         memory_bytes=memory_mib << 20,
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
+    # What was imported and wired is never garbage, and collections that look at it, at every cached row and at every
+    # waiting record cost a quarter of a worker's time (docs/performance.md): look rarely, and only at what came since.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
     faust.Worker(app, loglevel="info" if verbose else "warning", quiet=not verbose).execute_from_commandline()
 
 

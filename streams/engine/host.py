@@ -262,8 +262,7 @@ class Host:
             except StoreError as error:
                 self._lose(shard, error)
                 continue
-            for metric, amount in counted:
-                self.counters[metric] += amount
+            self.counters.update(counted)
         faults.point("unit.after_local_batch")
 
     def _changelog(self, shard: Shard) -> Iterable[Output]:

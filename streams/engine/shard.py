@@ -95,12 +95,13 @@ class Shard:
         self.number = number
         self.store = store
         self.settings = settings
+        self._shards = settings.shards
         self.overlay = Overlay(store)
         self.state = self.overlay
         self.inputs: dict[str, Input] = {}
         self.outputs: list[Output] = []
         self.counters: Counter[str] = Counter()
-        self._counted: list[tuple[str, int]] = []
+        self._counted: list[str] = []
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
         self._staged_to: dict[str, int] = {}
@@ -171,10 +172,13 @@ class Shard:
         self.count("engine.dead_letters")
 
     def shard_of(self, key: str) -> int:
-        return shard_of(key, self.settings.shards)
+        return shard_of(key, self._shards)
 
     def count(self, metric: str, amount: int = 1) -> None:
-        self._counted.append((metric, amount))
+        if amount == 1:
+            self._counted.append(metric)
+        else:
+            self._counted += [metric] * amount
 
     # -- Input -----------------------------------------------------------------------------------------------------
 
@@ -272,8 +276,8 @@ class Shard:
         self._advanced.clear()
         self._begins_anew = False
 
-    def committed(self, markers: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Write the unit to the local store; return what was counted."""
+    def committed(self, markers: Mapping[str, int]) -> Sequence[str]:
+        """Write the unit to the local store; return what was counted: the name of each event."""
         self.overlay.committed(dict(markers))
         self.committed_to |= self._staged_to
         self.outputs = []

@@ -18,10 +18,10 @@ Tested in tests/ingest and tests/properties/test_ingest_properties.py.
 from __future__ import annotations
 
 from streams.codec import Codec
+from streams.codec.primitives import text_once, token_bytes
 from streams.errors import MissingKey, Oversize, RecordError, Undecodable, WrongPartition
 from streams.ids import Token, id_problem, message_id
 from streams.ingest.admission import Admission, Timestamps
-from streams.ingest.avro import sender_bytes, token_bytes
 from streams.ingest.outputs import OutputWriter
 from streams.ingest.payload import payload_digest
 from streams.ingest.request import Request, RequestReader, Sender
@@ -133,7 +133,7 @@ class IngestStage:
         if problem := sender_problem(account_id, endpoint_id, token):
             raise Undecodable(f"not a token that was ever accepted: {problem.detail}")
         self._ledger.mark_refused(ledger_key(client_of(account_id, endpoint_id), token), code)
-        sender = Sender(account_id, sender_bytes(account_id, endpoint_id), token_bytes(token))
+        sender = Sender(account_id, text_once(account_id) + text_once(endpoint_id), token_bytes(*token))
         self._answer(sender, Status.REFUSED, refusal["message_id"], code)
 
     def _reject_unreadable(self, record: Record, error: RecordError) -> None:
@@ -147,7 +147,7 @@ class IngestStage:
                 raise error from None
             if id_problem(account_id):
                 raise error
-            sender = Sender(account_id, sender_bytes(account_id, ""), None)
+            sender = Sender(account_id, text_once(account_id) + text_once(""), None)
         self._reject(record, sender, Problem(error.code, str(error)))
 
     def _reject(self, record: Record, sender: Sender, problem: Problem) -> None:

@@ -186,7 +186,7 @@ def test_a_jump_of_the_clock_holds_expiry_until_time_moves_on_in_small_steps(tmp
     assert shard.now_ms == begin_ms + jump_ms
     assert is_held()
     shard.stage_progress()
-    assert ("engine.clock_jumps", 1) in shard.committed({})
+    assert "engine.clock_jumps" in shard.committed({})
     shard.store.close()
     shard, _ = new_shard(tmp_path)
     assert is_held(), "the hold survives a restart"
