@@ -9,7 +9,7 @@ Tested in tests/test_ids.py with vectors that must never change.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -78,10 +78,23 @@ def is_author(message: bytes, account_id: str) -> bool:
     return message[:8] == account_hash(account_id)
 
 
-@lru_cache(maxsize=_CACHE_ENTRIES)
+@lru_cache(maxsize=16)
+def placing(shards: int) -> Callable[[str], int]:
+    """Return the function that gives the shard of an account or a thread: Kafka's own default partition for that key.
+
+    What is returned keeps its results: the hot loop asks it eight times a message.
+    """
+
+    @lru_cache(maxsize=_CACHE_ENTRIES)
+    def shard_of_key(key: str) -> int:
+        return int((murmur2(key.encode()) & 0x7FFFFFFF) % shards)
+
+    return shard_of_key
+
+
 def shard_of(key: str, shards: int) -> int:
-    """Return the shard of an account or a thread: Kafka's own default partition for that key."""
-    return int((murmur2(key.encode()) & 0x7FFFFFFF) % shards)
+    """Return the shard of an account or a thread among so many."""
+    return placing(shards)(key)
 
 
 def delivery_key(account_id: str, endpoint_id: str) -> bytes:

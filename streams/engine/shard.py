@@ -17,7 +17,7 @@ from streams.codec import Format
 from streams.engine.overlay import Overlay
 from streams.engine.store import Store
 from streams.errors import Oversize, RecordError, TrimmedBelowProgress
-from streams.ids import shard_of
+from streams.ids import placing
 from streams.limits import DEAD_LETTER_BYTES_MAX, EXPANSION_STEP, RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
 from streams.ports import DONE, Record, Stage
 from streams.tables import CLOCK, INPUTS, PROGRESS
@@ -95,7 +95,7 @@ class Shard:
         self.number = number
         self.store = store
         self.settings = settings
-        self._shards = settings.shards
+        self.shard_of = placing(settings.shards)
         self.overlay = Overlay(store)
         self.state = self.overlay
         self.inputs: dict[str, Input] = {}
@@ -170,9 +170,6 @@ class Shard:
         )
         self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
         self.count("engine.dead_letters")
-
-    def shard_of(self, key: str) -> int:
-        return shard_of(key, self._shards)
 
     def count(self, metric: str, amount: int = 1) -> None:
         if amount == 1:
