@@ -2,9 +2,9 @@
 
 EVERY write goes through here: tables, progress, clock, claims. A unit's writes are visible to its later reads, go to
 the changelog and the local store only when the unit commits, and vanish when it does not. A record that fails takes
-back its own writes and no others. Values read or committed are kept in a bounded cache in front of RocksDB, but for
-the tables that are written far more often than read.
-Tested in tests/properties/ and the contract suite of ports.Shard.
+back its own writes and no others. While one unit commits (it is sealed), the next is made on top of it. Values read or
+committed are kept in a bounded cache in front of RocksDB, but for the tables that are written far more often than read.
+Tested in tests/engine/test_overlay.py, tests/properties/ and the contract suite of ports.Shard.
 """
 
 from __future__ import annotations
@@ -41,12 +41,17 @@ class Overlay:
         self.staged: dict[bytes, bytes | None] = {}
         """What the unit in the making has written; None is a deletion."""
         self.ranges: list[tuple[bytes, bytes]] = []
+        self.sealed: dict[bytes, bytes | None] = {}
+        """What the unit has written that is being committed."""
+        self._sealed_ranges: list[tuple[bytes, bytes]] = []
         self._undo: list[tuple[bytes, bytes | _Unset | None]] = []
 
     def get(self, key: bytes) -> bytes | None:
         staged = self.staged
         if key in staged:
             return staged[key]
+        if key in self.sealed:
+            return self.sealed[key]
         young = self._young
         if key in young:
             return young[key]
@@ -69,6 +74,8 @@ class Overlay:
     def may_contain(self, key: bytes) -> bool:
         if key in self.staged:
             return self.staged[key] is not None
+        if key in self.sealed:
+            return self.sealed[key] is not None
         return self._store.may_contain(key)
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -99,13 +106,18 @@ class Overlay:
         self._undo.clear()
         del self.ranges[mark:]
 
-    def committed(self, markers: dict[str, int]) -> None:
-        """Write the unit to the local store, after Kafka has committed it, and start the next."""
-        staged, ranges = self.staged, self.ranges
+    def seal(self) -> None:
+        """End the unit in the making: it is about to be committed. The one before it has been."""
+        self.sealed, self._sealed_ranges = self.staged, self.ranges
         self.staged, self.ranges, self._undo = {}, [], []
-        self._store.write(staged.items(), markers, ranges)
+
+    def committed(self, markers: dict[str, int]) -> None:
+        """Write the sealed unit to the local store, after Kafka has committed it."""
+        sealed, ranges = self.sealed, self._sealed_ranges
+        self.sealed, self._sealed_ranges = {}, []
+        self._store.write(sealed.items(), markers, ranges)
         if ranges:
             for cache in (self._young, self._old):
                 for key in [key for key in cache if any(start <= key < end for start, end in ranges)]:
                     del cache[key]
-        self._keep({key: value for key, value in staged.items() if key[0] not in _WRITE_MOSTLY})
+        self._keep({key: value for key, value in sealed.items() if key[0] not in _WRITE_MOSTLY})

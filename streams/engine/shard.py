@@ -1,8 +1,9 @@
 """A shard: partition p of every pipeline topic, with its state, its inputs, its clock and what its stages sent.
 
 Implements ports.Shard. `run` works on what the inputs have fetched, record by record, and leaves the effects staged:
-rows in the overlay, outputs in a list. Nothing is visible to anybody until the worker's unit of work commits; a
-record that fails is taken back whole and becomes a dead letter.
+rows in the overlay, outputs in a list. `seal` ends the unit and gives what it sends; while it commits, `run` may go on
+with the next. Nothing is visible to anybody until the worker's unit of work commits; a record that fails is taken back
+whole and becomes a dead letter.
 Tested in tests/contract/test_shard_contract.py and tests/engine/test_shard.py.
 """
 
@@ -104,9 +105,9 @@ class Shard:
         self._counted: list[str] = []
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
-        self._staged_to: dict[str, int] = {}
+        self._sealed_to: dict[str, int] = {}
+        self._sealed_counted: list[str] = []
         self._topic_ids: dict[str, bytes] = {}
-        self._begins_anew = False
         self.now_ms = 0
         self._hold_until_ms = 0
         clock = self.overlay.get(CLOCK.byte)
@@ -138,7 +139,6 @@ class Shard:
             lost = one.next_offset
             one.begin_anew()
             self._advanced.add(topic)
-            self._begins_anew = True
         one.begin_at(log_start)
         return lost
 
@@ -208,8 +208,8 @@ class Shard:
 
     @property
     def has_work(self) -> bool:
-        """Whether a record is waiting or half done, or an input begins anew and that is not committed yet."""
-        return self._begins_anew or any(one.pending for one in self.inputs.values())
+        """Whether a record is waiting or half done."""
+        return any(one.pending for one in self.inputs.values())
 
     # -- Unit of work ------------------------------------------------------------------------------------------------
 
@@ -258,9 +258,31 @@ class Shard:
         self._advanced.add(one.topic)
         return done
 
-    def stage_progress(self) -> None:
+    @property
+    def has_unit(self) -> bool:
+        """Whether something was done, or an input begins anew, and no commit covers it yet."""
+        return bool(self._advanced)
+
+    def seal(self, changelogs: Mapping[int, str]) -> list[Output]:
+        """End the unit in the making and return what it sends, with the changelog of its rows.
+
+        `changelogs`: first byte of a key -> topic; other rows have none. What is run from now on belongs to the next
+        unit, which must not be sealed before this one is committed.
+        """
+        self._stage_progress()
+        self.overlay.seal()
+        outputs, self.outputs = self.outputs, []
+        self._sealed_counted, self._counted = self._counted, []
+        number = self.number
+        for key, value in self.overlay.sealed.items():
+            topic = changelogs.get(key[0])
+            if topic is not None:
+                outputs.append((topic, number, key, value))
+        return outputs
+
+    def _stage_progress(self) -> None:
         """Put the progress of every advanced input, and the clock, among the unit's writes."""
-        self._staged_to = {topic: self.inputs[topic].next_offset for topic in self._advanced}
+        self._sealed_to = {topic: self.inputs[topic].next_offset for topic in self._advanced}
         for topic in self._advanced:
             one = self.inputs[topic]
             self.overlay.put(progress_key(topic), progress_row(one.next_offset, one.cursor))
@@ -271,15 +293,12 @@ class Shard:
         if self._advanced & self.settings.clock_topics:
             self.overlay.put(CLOCK.byte, _CLOCK.pack(_VERSION, self.now_ms, self._hold_until_ms))
         self._advanced.clear()
-        self._begins_anew = False
 
     def committed(self, markers: Mapping[str, int]) -> Sequence[str]:
-        """Write the unit to the local store; return what was counted: the name of each event."""
+        """Write the sealed unit to the local store; return what it counted: the name of each event."""
         self.overlay.committed(dict(markers))
-        self.committed_to |= self._staged_to
-        self.outputs = []
-        counted, self._counted = self._counted, []
-        return counted
+        self.committed_to |= self._sealed_to
+        return self._sealed_counted
 
     def _advance_clock(self, to_ms: int) -> None:
         """Move the shard clock; a jump holds expiry until the clock has moved on in small steps (D20)."""
