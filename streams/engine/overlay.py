@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class _Unset:
-    """Stands for 'this unit has not written the key'."""
+class _Mark:
+    """What stands in the undo log beside values."""
 
 
-_UNSET = _Unset()
+_UNSET = _Mark()
+"""The unit had not written the key."""
+_RANGE = _Mark()
+"""A range was added; the key is empty."""
 
 
 class Overlay:
@@ -44,7 +47,8 @@ class Overlay:
         self.sealed: dict[bytes, bytes | None] = {}
         """What the unit has written that is being committed."""
         self._sealed_ranges: list[tuple[bytes, bytes]] = []
-        self._undo: list[tuple[bytes, bytes | _Unset | None]] = []
+        self._undo: list[tuple[bytes, bytes | _Mark | None]] = []
+        """What each write of the unit in the making replaced."""
 
     def get(self, key: bytes) -> bytes | None:
         staged = self.staged
@@ -89,22 +93,24 @@ class Overlay:
         staged[key] = None
 
     def delete_range(self, start: bytes, end: bytes) -> None:
+        self._undo.append((b"", _RANGE))
         self.ranges.append((start, end))
 
     def mark(self) -> int:
         """Return where a record begins, for roll_back."""
-        self._undo.clear()
-        return len(self.ranges)
+        return len(self._undo)
 
     def roll_back(self, mark: int) -> None:
         """Take back every write since the mark."""
-        for key, previous in reversed(self._undo):
-            if isinstance(previous, _Unset):
+        undo = self._undo
+        while len(undo) > mark:
+            key, previous = undo.pop()
+            if previous is _RANGE:
+                self.ranges.pop()
+            elif isinstance(previous, _Mark):
                 del self.staged[key]
             else:
                 self.staged[key] = previous
-        self._undo.clear()
-        del self.ranges[mark:]
 
     def seal(self) -> None:
         """End the unit in the making: it is about to be committed. The one before it has been."""

@@ -231,21 +231,22 @@ class Shard:
     def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool]) -> int:
         stage = self._stages[one.topic]
         is_clock = one.topic in self.settings.clock_topics
-        pending, overlay = one.pending, self.overlay
-        done = 0
+        # Measured hot loop: everything that can be is a local name.
+        pending, outputs, counted = one.pending, self.outputs, self._counted
+        process, mark, roll_back = stage.process, self.overlay.mark, self.overlay.roll_back
+        cursor, done = one.cursor, 0
         while pending and done < budget:
             record = pending[0]
             if is_clock and record.timestamp > self.now_ms:
                 self._advance_clock(record.timestamp)
-            mark, outputs_before, counted_before = overlay.mark(), len(self.outputs), len(self._counted)
+            before, outputs_before, counted_before = mark(), len(outputs), len(counted)
             try:
-                cursor = stage.process(record, one.cursor)
+                cursor = process(record, cursor)
             except RecordError as error:
-                overlay.roll_back(mark)
-                del self.outputs[outputs_before:], self._counted[counted_before:]
+                roll_back(before)
+                del outputs[outputs_before:], counted[counted_before:]
                 self.dead_letter(record, error.code, str(error))
                 cursor = DONE
-            one.cursor = cursor
             if cursor:
                 done += EXPANSION_STEP
             else:
@@ -255,6 +256,7 @@ class Shard:
                 one.next_offset = record.offset + 1
             if not done & 63 and is_over():
                 break
+        one.cursor = cursor
         self._advanced.add(one.topic)
         return done
 
