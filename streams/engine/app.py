@@ -19,6 +19,7 @@ from mode import Service
 from yarl import URL
 
 from streams.connection import Connection
+from streams.engine.client_repairs import repair_clients
 from streams.engine.transport import Batch, BatchSchema, Consumer, Feeding, GroupMembership, Transport
 
 log = structlog.get_logger("engine")
@@ -87,6 +88,7 @@ class Fetching:
 
 def new_app(settings: AppSettings) -> faust.App:
     """Return the app with its transport; agents are added by `feed`."""
+    repair_clients()
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         settings.app,
