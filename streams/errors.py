@@ -93,6 +93,12 @@ class TopicsChanged(LockstepError):
     code = "TOPICS_CHANGED"
 
 
+class WorkerStuck(LockstepError):
+    """A worker did not get out of a state that should pass by itself; it ends, and its supervisor starts it again."""
+
+    code = "WORKER_STUCK"
+
+
 class StateTopicReplaced(LockstepError):
     """shard.state was deleted and made anew: the shards' local stores hold the last copy of their state."""
 
