@@ -17,7 +17,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import faust
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
@@ -28,6 +30,8 @@ from streams.ports import Record
 
 if TYPE_CHECKING:
     from faust.types import AppT, EventT, Message
+
+log = structlog.get_logger("engine")
 
 _FETCH_WAIT_MS = 20
 _METADATA_AGE_MS = 3_000
@@ -198,8 +202,9 @@ class Consumer(driver.Consumer):
         )
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002  # Faust's signature
+        self._take_errors()
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow, timeout=_WAIT_S)
             return
         feeding = self.feeding
         consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
@@ -221,6 +226,19 @@ class Consumer(driver.Consumer):
             self._positions[(topic, partition)] = records[-1].offset + 1
             self._handed_over_at[(topic, partition)] = time.monotonic()
             yield TP(topic, partition), _message(Batch(topic, partition, start, records), generation_id)
+
+    def _take_errors(self) -> None:
+        """Take what stopped the coordination, which goes on when somebody did; raise only when it has ended.
+
+        aiokafka hands such an error to whoever fetches next, and waits: for ever, when nobody fetches in a rebalance.
+        """
+        coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001  # aiokafka offers no accessor
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            if coordinator._coordination_task.done():  # noqa: SLF001  # as above
+                raise
+            log.warning("engine.group_failed", reason=repr(error))
 
     def _ask_for_lost(self, wanted: Iterable[TopicPartition]) -> None:
         """Say where the fetching stands when nothing came for a while: whoever is behind that seeks back.
@@ -286,6 +304,17 @@ class GroupMembership:
         if worker == self._app.conf.broker_client_id:
             return False  # our own former life: the static membership is ours, there is nobody to wait for
         return worker in await self._members(self._app.conf.id)
+
+    async def is_settled(self) -> bool:
+        """Ask the cluster, and look at the consumer without touching it; raises when no broker answers."""
+        members = await self._members(self._app.conf.id)
+        coordinator = self._coordinator()
+        return (
+            self._app.conf.broker_client_id in members
+            and coordinator is not None
+            and not coordinator._coordination_task.done()  # noqa: SLF001  # aiokafka offers no accessor
+            and 0 <= coordinator.generation == self.generation
+        )
 
     async def confirm(self) -> bool:
         coordinator = self._coordinator()
