@@ -28,8 +28,9 @@ from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
 from streams.engine.store import wipe
+from streams.engine.stuck import drop_in_time
 from streams.engine.takeover import Membership, release_row
-from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged, WorkerStuck
+from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
 from streams.ports import Record
 from streams.tables import TABLES, Changelog
 
@@ -37,10 +38,6 @@ log = structlog.get_logger("engine")
 
 IN_DOUBT = (CommitInDoubt, BrokerUnavailable, KafkaError, OSError, TopicsChanged)
 """What ends a transactional id, but not the worker."""
-
-DROP_SECONDS_MAX = 120.0
-"""Dropping every shard waits for no broker, only for what is under way: the unit, which is bounded itself, the ends of
-openings, and a look through a whole store for a rebuild."""
 
 
 class Fetching(Protocol):
@@ -145,7 +142,7 @@ class Host:
             except IN_DOUBT as error:
                 self.broker = f"waiting: {error}"
                 log.warning("engine.unit_in_doubt", owner=owner, reason=str(error))
-                await self._drop_in_time()
+                await drop_in_time(self._drop_everything())
                 await self._fence_own(owner)
                 wait_s = BACK_OFF_S_FIRST if self.counters["engine.units"] > units_before else wait_s
                 await asyncio.sleep(wait_s)
@@ -350,13 +347,6 @@ class Host:
         if isinstance(error, StoreDamaged):
             wipe(shard.store.path)
         self._work.set()
-
-    async def _drop_in_time(self) -> None:
-        try:
-            async with asyncio.timeout(DROP_SECONDS_MAX):
-                await self._drop_everything()
-        except TimeoutError as error:
-            raise WorkerStuck(f"the shards could not be dropped within {DROP_SECONDS_MAX:g} s") from error
 
     async def _drop_everything(self) -> None:
         await self._openings.cancel()

@@ -32,6 +32,9 @@ log = structlog.get_logger("engine")
 
 BACK_OFF_S_FIRST = 0.1
 BACK_OFF_S_MAX = 5.0
+STALL_SECONDS_MAX = 300.0
+"""An opening that read nothing for so long hangs, or waits for somebody's transaction, which it may do anew.
+Long enough for a look through a whole store after a rebuild."""
 
 Rows = list[tuple[bytes, bytes | None]]
 
@@ -113,7 +116,7 @@ class Openings:
         wait_s = BACK_OFF_S_FIRST
         while True:
             try:
-                shard = await self._try_open(number, owner)
+                shard = await self._try_open_unless_stalled(number, owner)
             except CommitInDoubt:
                 return
             except (KafkaError, LockstepError, OSError) as error:
@@ -138,6 +141,22 @@ class Openings:
         if isinstance(error, StoreDamaged):
             wipe(self.path(number))
         return BACK_OFF_S_MAX if isinstance(error, TrimmedBelowProgress) else wait_s
+
+    async def _try_open_unless_stalled(self, number: int, owner: str) -> Shard | None:
+        """Raise TimeoutError when nothing was read for a while: a new attempt has new connections."""
+        opening = asyncio.create_task(self._try_open(number, owner), name=f"try to open shard {number}")
+        rows_before = -1
+        try:
+            while not opening.done():
+                rows = self._status.get(number, ShardStatus()).rows_read
+                if rows == rows_before:
+                    raise TimeoutError(f"nothing was read for {STALL_SECONDS_MAX:g} s")
+                rows_before = rows
+                await asyncio.wait({opening}, timeout=STALL_SECONDS_MAX)
+            return opening.result()
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
 
     async def _try_open(self, number: int, owner: str) -> Shard | None:
         settings = self._settings

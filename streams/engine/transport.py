@@ -12,6 +12,7 @@ Tested through everything in tests/e2e.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -41,6 +42,8 @@ _BATCH_RECORDS_MAX = 4_000
 _WAIT_S = 1.0
 _LOST_AFTER_S = 1.0
 """A batch that was handed over so long ago and did not arrive never will."""
+_WAITS_S_SAID = 5.0
+"""After how long it is said that the group does not take the worker in."""
 _WAIT_S_HELD = 0.1
 """How long to wait for records while some partition is held or full: that may change without a record arriving."""
 
@@ -289,6 +292,8 @@ class GroupMembership:
     def __init__(self, app: AppT, members: Callable[[str], Any]) -> None:
         self._app = app
         self._members = members
+        self._waits_since: float | None = None
+        """When `confirm` began to say no; infinite once that was said aloud."""
 
     @property
     def generation(self) -> int:
@@ -317,6 +322,14 @@ class GroupMembership:
         )
 
     async def confirm(self) -> bool:
+        is_member = await self._confirmed()
+        since = self._waits_since = None if is_member else self._waits_since or time.monotonic()
+        if since is not None and time.monotonic() - since > _WAITS_S_SAID:
+            self._waits_since = math.inf
+            log.warning("engine.waits_for_group", member=self._app.conf.broker_client_id)
+        return is_member
+
+    async def _confirmed(self) -> bool:
         coordinator = self._coordinator()
         if coordinator is None or coordinator.generation < 0 or coordinator.coordinator_id is None:
             return False

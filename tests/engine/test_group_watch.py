@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
+from structlog.testing import capture_logs
 
-from streams.engine import group_watch
+from streams.engine import group_watch, transport
 from streams.engine.app import run_beside
 from streams.engine.group_watch import watch_group
 from streams.engine.transport import Consumer, GroupMembership
@@ -148,3 +149,18 @@ async def test_an_error_beside_the_work_ends_the_work_and_is_raised() -> None:
     is_ended.clear()
     await run_beside(asyncio.sleep(0), work())
     assert is_ended.is_set()
+
+
+async def test_a_worker_that_its_group_does_not_take_in_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next absence is told again."""
+    monkeypatch.setattr(transport, "_WAITS_S_SAID", -1.0)
+    is_member = [False, False, True, False, False]
+    membership = GroupMembership(SimpleNamespace(conf=SimpleNamespace(broker_client_id=ME)), Any)  # type: ignore[arg-type]  # as much as is looked at
+
+    async def confirmed() -> bool:
+        return is_member.pop(0)
+
+    monkeypatch.setattr(membership, "_confirmed", confirmed)
+    with capture_logs() as logged:
+        assert [await membership.confirm() for _ in range(5)] == [False, False, True, False, False]
+    assert [one["event"] for one in logged] == ["engine.waits_for_group"] * 2
