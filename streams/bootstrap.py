@@ -226,7 +226,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
         shards = with_lag(host.status(), fetching)
         return {
             **_identity(settings, STORE_APP),
-            "broker": trimmer.broker,
+            "broker": host.waits_for or trimmer.broker,
             "shards": shards,
             "counters": store.counters(),
         }
@@ -237,7 +237,11 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     async def run() -> None:
         try:
             async with cluster, queue, dead_letters:
-                await host.run(trimmer.run(), watch_group(membership, unsettled_s_max=unsettled_s_max(app)))
+                await host.run(
+                    trimmer.run(),
+                    watch_topics(host, (topic,), cluster),
+                    watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
+                )
         finally:
             await metadata.close()
             await bodies.close()

@@ -105,6 +105,12 @@ class StateTopicReplaced(LockstepError):
     code = "STATE_TOPIC_REPLACED"
 
 
+class QueueReplaced(LockstepError):
+    """thread.messages was deleted and made anew: the split store holds what its new log does not."""
+
+    code = "QUEUE_REPLACED"
+
+
 class TrimmedBelowProgress(LockstepError):
     """A topic's log starts above the progress of its shard: records are gone that were never processed."""
 
