@@ -86,6 +86,7 @@ class Host:
             adopt=self._adopt,
             fail=self._fail,
         )
+        self.losses = self._openings.losses
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.engine.claims import ClaimLog
+from streams.engine.losses import Losses
 from streams.engine.opening import GiveWay, Won
 from streams.engine.producer import CommitInDoubt, fence
 from streams.engine.rebuilding import Comparison
@@ -81,6 +82,7 @@ class Openings:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.fenced: set[str] = set()
         """Transactional ids that this worker has fenced; each is used once, so for ever."""
+        self.losses = Losses()
         self.comparisons: dict[int, Comparison] = {}
         """Shards that are being rebuilt: who wants to look at the store before the shard takes a record."""
 
@@ -99,6 +101,7 @@ class Openings:
             self._tasks.pop(number).cancel()
         for number in [number for number in self.comparisons if number not in numbers]:
             self.comparisons.pop(number).abandon()
+        self.losses.keep(numbers)
 
     async def cancel(self) -> None:
         """Cancel every opening and wait for its end."""
@@ -200,6 +203,7 @@ class Openings:
         starts = await self._cluster.beginning_offsets(partitions)
         ends = await self._high_watermarks(partitions)
         ids = await self._cluster.topic_ids(shard.inputs)
+        self.losses.settle(shard, {one.topic: starts[one] for one in partitions})
         for one in partitions:
             lost = shard.begin_input(one.topic, starts[one], ends[one], ids[one.topic])
             if lost is not None:
