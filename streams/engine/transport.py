@@ -171,7 +171,9 @@ class Consumer(driver.Consumer):
 
     async def hint(self, offsets: dict[tuple[str, int], int]) -> None:
         """Write progress as group offsets, for ordinary lag tools; nothing of ours reads them."""
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
+        consumer = self._thread._consumer  # noqa: SLF001  # the driver offers no accessor
+        if consumer is None:
+            return
         assigned = consumer.assignment()
         known = {TopicPartition(*place): offset for place, offset in offsets.items()}
         known = {one: offset for one, offset in known.items() if one in assigned}
