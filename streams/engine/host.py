@@ -28,6 +28,7 @@ from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
 from streams.engine.store import wipe
+from streams.engine.stuck import drop_in_time
 from streams.engine.takeover import Membership, release_row
 from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
 from streams.ports import Record
@@ -85,6 +86,7 @@ class Host:
             adopt=self._adopt,
             fail=self._fail,
         )
+        self.losses = self._openings.losses
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()
@@ -127,7 +129,10 @@ class Host:
     # -- Life --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until `stop`. Raises only for bugs and settings; everything a cluster can do is waited out."""
+        """Serve until `stop`. Raises only for bugs and settings; everything a cluster can do is waited out.
+
+        Raises WorkerStuck when what was under way cannot be ended.
+        """
         wait_s = BACK_OFF_S_FIRST
         while not self._stopping:
             owner = f"{self.settings.app}.{self.settings.worker}.{uuid.uuid4().hex[:12]}"
@@ -138,7 +143,7 @@ class Host:
             except IN_DOUBT as error:
                 self.broker = f"waiting: {error}"
                 log.warning("engine.unit_in_doubt", owner=owner, reason=str(error))
-                await self._drop_everything()
+                await drop_in_time(self._drop_everything())
                 await self._fence_own(owner)
                 wait_s = BACK_OFF_S_FIRST if self.counters["engine.units"] > units_before else wait_s
                 await asyncio.sleep(wait_s)

@@ -85,7 +85,7 @@ class Input:
             raise TrimmedBelowProgress(
                 f"{self.topic} begins at {log_start}, but this shard has processed only up to {self.next_offset}: "
                 f"{log_start - self.next_offset} records were trimmed unread; the shard stays closed until an "
-                "operator accepts the loss (docs/operations.md, TRIMMED_BELOW_PROGRESS)"
+                "operator accepts the loss (`lockstep accept-loss`)"
             )
 
 
@@ -141,6 +141,13 @@ class Shard:
             self._advanced.add(topic)
         one.begin_at(log_start)
         return lost
+
+    def accept_loss(self, topic: str, log_start: int) -> None:
+        """Pass over what an operator gave up: go on at the log's start, which the next unit writes down."""
+        one = self.inputs[topic]
+        one.next_offset = one.fetched_to = log_start
+        one.cursor = DONE
+        self._advanced.add(topic)
 
     # -- ports.Shard ---------------------------------------------------------------------------------------------
 
