@@ -122,8 +122,9 @@ class Overlay:
         sealed, ranges = self.sealed, self._sealed_ranges
         self.sealed, self._sealed_ranges = {}, []
         self._store.write(sealed.items(), markers, ranges)
-        if ranges:
+        cached = [span for span in ranges if span[0][0] not in _WRITE_MOSTLY]
+        if cached:
             for cache in (self._young, self._old):
-                for key in [key for key in cache if any(start <= key < end for start, end in ranges)]:
+                for key in [key for key in cache if any(start <= key < end for start, end in cached)]:
                     del cache[key]
         self._keep({key: value for key, value in sealed.items() if key[0] not in _WRITE_MOSTLY})
