@@ -27,6 +27,7 @@ from streams.engine.app import Fetching
 from streams.engine.host import Host
 from streams.engine.losses import Loss, NoSuchLoss
 from streams.engine.rebuilding import Rebuilt, ShardNotOpen
+from streams.engine.settings import ShardStatus
 from streams.engine.shard import Shard
 from streams.tables import TABLES, TableSpec
 
@@ -41,13 +42,15 @@ def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
         "pid": os.getpid(),
         "broker": host.broker,
         "generation": host.membership.generation,
-        "shards": [_shard_of(host, number, fetching) for number in sorted(host.status)],
+        "shards": [
+            _shard_of(host, number, fetching) for number in sorted(host.assigned | host.status.keys())
+        ],
         "counters": dict(sorted(host.counters.items())),
     }
 
 
 def _shard_of(host: Host, number: int, fetching: Fetching) -> dict[str, Any]:
-    status = host.status[number]
+    status = host.status.get(number) or ShardStatus()
     shard = host.shards.get(number)
     shown: dict[str, Any] = {
         "shard": number,

@@ -1,0 +1,59 @@
+"""A worker's pages for machines and people who look: /metrics, and what goes with it.
+
+/metrics   every metric of streams/observe/metrics.py, as Prometheus scrapes them
+
+Only looks; nothing here takes part in processing. Tested in tests/engine/test_observed.py and tests/e2e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import faust
+from faust.web import Request, Response
+from faust.web import View as Page
+
+from streams.engine.app import Fetching
+from streams.engine.host import Host
+from streams.engine.pages import status_of
+from streams.observe.exposition import CONTENT_TYPE, Samples, exposition
+from streams.observe.worker import ShardRow, View, samples_of
+
+
+def view_of(host: Host, fetching: Fetching) -> View:
+    """Return a worker of the pipeline as its pages see it."""
+    return View(
+        worker=host.settings.worker,
+        app=host.settings.app,
+        broker=lambda: host.broker,
+        has_joined=lambda: host.membership.generation > 0,
+        shards=lambda: status_of(host, fetching)["shards"],
+        counters=lambda: host.counters,
+        more=_add_shards,
+        units=host.units,
+    )
+
+
+def _add_shards(samples: Samples, rows: Sequence[ShardRow]) -> None:
+    for row in rows:
+        number = row["shard"]
+        samples.set("lockstep_shard_restored_records", row["rows_read"], number)
+        samples.set("lockstep_shard_restore_size_records", row["rows_total"], number)
+        if row["claim"] is not None:
+            samples.set("lockstep_shard_claim_number", row["claim"], number)
+            samples.set("lockstep_shard_expiry_held", row["is_expiry_held"], number)
+        for topic, one in row["inputs"].items():
+            samples.set("lockstep_shard_waiting_records", one["pending"], number, topic)
+
+
+def add_observing_pages(app: faust.App, view: View) -> None:
+    """Add the pages to a worker of any app."""
+
+    @app.page("/metrics")
+    class MetricsPage(Page):
+        """GET the metrics."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            return self.bytes(exposition(view.app, samples_of(view)), headers={"Content-Type": CONTENT_TYPE})
+
+    del MetricsPage  # registered by the decorator
