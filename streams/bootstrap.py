@@ -75,6 +75,7 @@ class WorkerSettings:
     data_dir: Path
     connection: Connection
     web_port: int
+    web_host: str = "127.0.0.1"
     session_timeout_s: float = 10.0
     memory_bytes: int = 192 << 20
 
@@ -104,6 +105,7 @@ def assemble(
             topics=topics,
             session_timeout_s=settings.session_timeout_s,
             web_port=settings.web_port,
+            web_host=settings.web_host,
         )
     )
     cluster = Cluster(settings.connection)
@@ -213,6 +215,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
             topics=(topic,),
             session_timeout_s=settings.session_timeout_s,
             web_port=settings.web_port,
+            web_host=settings.web_host,
         )
     )
     metadata, bodies = RocksMetadataStore(folder / "metadata"), RocksBodyStore(folder / "bodies")

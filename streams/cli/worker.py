@@ -29,8 +29,12 @@ _COLLECT_AFTER = 50_000
 @click.option(
     "--name", default="worker-0", show_default=True, help="Unique in its app; the same over restarts."
 )
+@click.option("--web-port", type=int, default=6066, show_default=True, help="Port of its pages.")
 @click.option(
-    "--web-port", type=int, default=6066, show_default=True, help="Port of its status pages, on loopback."
+    "--web-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where its pages are served: 0.0.0.0 for a Prometheus elsewhere. They show what is in the tables.",
 )
 @click.option(
     "--session-timeout",
@@ -57,6 +61,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     app_name: str,
     name: str,
     web_port: int,
+    web_host: str,
     session_timeout: float,
     memory_mib: int,
     shards: int | None,
@@ -96,6 +101,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
         data_dir=cluster.data_dir,
         connection=cluster.connection,
         web_port=web_port,
+        web_host=web_host,
         session_timeout_s=session_timeout,
         memory_bytes=memory_mib << 20,
     )

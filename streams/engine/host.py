@@ -65,6 +65,8 @@ class Host:
         """Is told of each committed unit; the wiring puts one here that knows what to look for."""
         self.broker = "connecting"
         """connecting, up, or what the worker is waiting for."""
+        self.broker_heard_at = time.monotonic()
+        """When the broker last answered anything; kept by topic_watch, for a worker that has nothing to commit."""
         self.topics_missing: Sequence[str] = ()
         """Topics that the cluster has lost; nothing is opened before they are back. Kept by topic_watch."""
         self._assigned: frozenset[int] = frozenset()

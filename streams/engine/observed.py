@@ -1,6 +1,8 @@
 """A worker's pages for machines and people who look: /metrics, and what goes with it.
 
 /metrics   every metric of streams/observe/metrics.py, as Prometheus scrapes them
+/health    200 or 503: the loop keeps time and the broker is there; ?broker=ignore for what would kill the process
+/ready     200 or 503: every shard that the worker should have is open
 
 Only looks; nothing here takes part in processing. Tested in tests/engine/test_observed.py and tests/e2e.
 """
@@ -15,8 +17,9 @@ from faust.web import View as Page
 
 from streams.engine.app import Fetching
 from streams.engine.host import Host
-from streams.engine.pages import status_of
+from streams.engine.pages import broker_of, status_of
 from streams.observe.exposition import CONTENT_TYPE, Samples, exposition
+from streams.observe.health import health, readiness
 from streams.observe.worker import ShardRow, View, samples_of
 
 
@@ -25,7 +28,7 @@ def view_of(host: Host, fetching: Fetching) -> View:
     return View(
         worker=host.settings.worker,
         app=host.settings.app,
-        broker=lambda: host.broker,
+        broker=lambda: broker_of(host),
         has_joined=lambda: host.membership.generation > 0,
         shards=lambda: status_of(host, fetching)["shards"],
         counters=lambda: host.counters,
@@ -56,4 +59,28 @@ def add_observing_pages(app: faust.App, view: View) -> None:
         async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
             return self.bytes(exposition(view.app, samples_of(view)), headers={"Content-Type": CONTENT_TYPE})
 
-    del MetricsPage  # registered by the decorator
+    @app.page("/health")
+    class HealthPage(Page):
+        """GET whether the worker is healthy."""
+
+        async def get(self, request: Request) -> Response:
+            answer = health(
+                worker=view.worker,
+                app=view.app,
+                broker=view.broker(),
+                loop_delay_s=view.pulse.delay_s,
+                ignores_broker=request.query.get("broker") == "ignore",
+            )
+            return self.json(answer.content, status=answer.status)
+
+    @app.page("/ready")
+    class ReadyPage(Page):
+        """GET whether the worker is ready."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            answer = readiness(
+                worker=view.worker, app=view.app, has_joined=view.has_joined(), shards=view.shards()
+            )
+            return self.json(answer.content, status=answer.status)
+
+    del MetricsPage, HealthPage, ReadyPage  # registered by the decorator

@@ -16,6 +16,7 @@ Tested in tests/e2e.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -32,6 +33,8 @@ from streams.engine.shard import Shard
 from streams.tables import TABLES, TableSpec
 
 _ROWS_MAX = 100
+BROKER_SILENT_S_MAX = 5.0
+"""It is asked each second; an answer may take a moment on a busy machine."""
 
 
 def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
@@ -40,13 +43,21 @@ def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
         "worker": host.settings.worker,
         "app": host.settings.app,
         "pid": os.getpid(),
-        "broker": host.broker,
+        "broker": broker_of(host),
         "generation": host.membership.generation,
         "shards": [
             _shard_of(host, number, fetching) for number in sorted(host.assigned | host.status.keys())
         ],
         "counters": dict(sorted(host.counters.items())),
     }
+
+
+def broker_of(host: Host) -> str:
+    """Return `up`, or what the worker waits for: also where it has nothing to commit and so would not notice."""
+    silent_s = time.monotonic() - host.broker_heard_at
+    if host.broker == "up" and silent_s > BROKER_SILENT_S_MAX:
+        return f"waiting: the broker has not answered for {silent_s:.0f} s"
+    return host.broker
 
 
 def _shard_of(host: Host, number: int, fetching: Fetching) -> dict[str, Any]:

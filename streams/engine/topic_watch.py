@@ -11,6 +11,7 @@ Tested in tests/engine/test_topic_watch.py and, on Kafka, in tests/e2e/test_brok
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ class Watched(Protocol):
     """What is told; engine.host.Host."""
 
     topics_missing: Sequence[str]
+    broker_heard_at: float
 
     def topics_changed(self, error: TopicsChanged) -> None: ...
 
@@ -84,6 +86,7 @@ async def watch_topics(host: Watched, names: Sequence[str], cluster: TopicIds) -
         except (KafkaError, LockstepError, OSError):  # the broker is away: the host waits for it by itself
             await asyncio.sleep(ROUND_SECONDS)
             continue
+        host.broker_heard_at = time.monotonic()
         is_news = change.made_anew or tuple(host.topics_missing) != change.missing
         host.topics_missing = change.missing
         if is_news and (change.missing or change.made_anew):

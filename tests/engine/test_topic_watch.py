@@ -58,6 +58,7 @@ class Host:
 
     def __init__(self) -> None:
         self.topics_missing: Sequence[str] = ()
+        self.broker_heard_at = 0.0
         self.told: list[tuple[tuple[str, ...], str]] = []
 
     def topics_changed(self, error: TopicsChanged) -> None:
@@ -78,3 +79,15 @@ async def test_the_host_is_told_once_of_each_change(monkeypatch: pytest.MonkeyPa
     assert back == ()
     assert "b: deleted and made anew" in said_then
     assert host.topics_missing == ()
+
+
+async def test_every_answer_of_the_broker_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker without work learns from it alone that its broker is gone."""
+    monkeypatch.setattr(topic_watch, "ROUND_SECONDS", 0.0)
+    silent, heard = Host(), Host()
+    with pytest.raises(asyncio.CancelledError):
+        await watch_topics(silent, NAMES, Cluster(None, None))
+    with pytest.raises(asyncio.CancelledError):
+        await watch_topics(heard, NAMES, Cluster({"a": "1", "b": "2"}))
+    assert silent.broker_heard_at == 0.0
+    assert heard.broker_heard_at > 0.0
