@@ -47,6 +47,8 @@ from streams.engine.shard import Shard, ShardSettings
 from streams.engine.topic_watch import watch_topics
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
+from streams.observe.live import StageShown
+from streams.observe.peers import Peers
 from streams.observe.units import BornAt, Units
 from streams.observe.worker import View
 from streams.ports import Restorer, Stage
@@ -147,7 +149,9 @@ def assemble(
     feed(app, topics, host)
     add_pages(app, host, fetching)
     view = view_of(host, fetching)
-    add_observing_pages(app, view)
+    add_observing_pages(
+        app, view, _stages_shown(topology), Peers(settings.data_dir, app_name, settings.worker)
+    )
 
     async def run() -> None:
         async with cluster:
@@ -248,7 +252,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     def status() -> dict[str, object]:
         return {
             **_identity(settings, STORE_APP),
-            "broker": host.waits_for or trimmer.broker,
+            "broker": host.waits_for or trimmer.broker_state,
             "shards": shards(),
             "counters": store.counters(),
         }
@@ -256,14 +260,16 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     view = View(
         worker=settings.worker,
         app=STORE_APP,
-        broker=lambda: host.waits_for or trimmer.broker,
+        broker=lambda: host.waits_for or trimmer.broker_state,
         has_joined=lambda: int(app.consumer_generation_id) > 0,
         shards=shards,
         counters=lambda: {f"split_store.{name}": value for name, value in store.counters().items()},
         more=lambda samples, rows: add_pointers(samples, rows, topic, fetching.end),
     )
     add_status_page(app, status)
-    add_observing_pages(app, view)
+    add_observing_pages(
+        app, view, _stages_shown(topology), Peers(settings.data_dir, STORE_APP, settings.worker)
+    )
     add_json_page(app, THREADS_PATH, ThreadPages(store).answer)
 
     async def run() -> None:
@@ -297,6 +303,14 @@ async def _leave(settings: WorkerSettings, app_name: str) -> None:
     """Remove the static membership of a worker that leaves for good, so that its shards are handed over at once."""
     async with Cluster(settings.connection) as cluster:
         await cluster.remove_static_member(app_name, f"{app_name}.{settings.worker}")
+
+
+def _stages_shown(topology: Topology) -> list[StageShown]:
+    """Return the stages as the live page draws them."""
+    return [
+        StageShown(name, stage.app, stage.reads, topology.outputs_of(name))
+        for name, stage in topology.stages.items()
+    ]
 
 
 def _now_ms() -> int:

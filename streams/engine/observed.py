@@ -3,6 +3,7 @@
 /metrics   every metric of streams/observe/metrics.py, as Prometheus scrapes them
 /health    200 or 503: the loop keeps time and the broker is there; ?broker=ignore for what would kill the process
 /ready     200 or 503: every shard that the worker should have is open
+/live/     the live page, for people; it asks /lockstep/live each second (?own=1: without the other workers)
 
 Only looks; nothing here takes part in processing. Tested in tests/engine/test_observed.py and tests/e2e.
 """
@@ -20,6 +21,8 @@ from streams.engine.host import Host
 from streams.engine.pages import broker_of, status_of
 from streams.observe.exposition import CONTENT_TYPE, Samples, exposition
 from streams.observe.health import health, readiness
+from streams.observe.live import HEADERS, StageShown, live, page_files, whole
+from streams.observe.peers import ALONE, Peers
 from streams.observe.worker import ShardRow, View, samples_of
 
 
@@ -49,8 +52,13 @@ def _add_shards(samples: Samples, rows: Sequence[ShardRow]) -> None:
             samples.set("lockstep_shard_waiting_records", one["pending"], number, topic)
 
 
-def add_observing_pages(app: faust.App, view: View) -> None:
+def add_observing_pages(app: faust.App, view: View, stages: Sequence[StageShown], peers: Peers) -> None:
     """Add the pages to a worker of any app."""
+    _add_machine_pages(app, view)
+    _add_live_page(app, view, stages, peers)
+
+
+def _add_machine_pages(app: faust.App, view: View) -> None:
 
     @app.page("/metrics")
     class MetricsPage(Page):
@@ -84,3 +92,42 @@ def add_observing_pages(app: faust.App, view: View) -> None:
             return self.json(answer.content, status=answer.status)
 
     del MetricsPage, HealthPage, ReadyPage  # registered by the decorator
+
+
+def _add_live_page(app: faust.App, view: View, stages: Sequence[StageShown], peers: Peers) -> None:
+    files = page_files()
+
+    @app.page("/live")
+    class LiveAddress(Page):
+        """GET the page's address as people type it."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            return self.text("see live/", status=302, headers={"Location": "live/"})
+
+    @app.page("/live/")
+    class LivePage(Page):
+        """GET the page."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            page = files["index.html"]
+            return self.text(page.content, content_type=page.content_type, headers=dict(HEADERS))
+
+    @app.page("/live/{name}")
+    class LiveFile(Page):
+        """GET what the page is made of."""
+
+        async def get(self, request: Request, name: str) -> Response:  # noqa: ARG002  # Faust's signature
+            page = files.get(name)
+            if page is None:
+                return self.json({"error": "NO_FILE"}, status=404)
+            return self.text(page.content, content_type=page.content_type, headers=dict(HEADERS))
+
+    @app.page("/lockstep/live")
+    class LiveFigures(Page):
+        """GET the figures of this worker, and of the others that the same instance runs."""
+
+        async def get(self, request: Request) -> Response:
+            others = ALONE if request.query.get("own") == "1" else await peers.ask()
+            return self.json(whole(live(view), others.workers, stages, others.shards))
+
+    del LiveAddress, LivePage, LiveFile, LiveFigures  # registered by the decorator
