@@ -181,7 +181,7 @@ class Shard:
         )
         self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
         self.count("engine.dead_letters")
-        self.count(f"engine.dead_letters.{code}")
+        self.count(f"engine.dead_letters_by_code.{code}")
 
     def count(self, metric: str, amount: int = 1) -> None:
         if amount == 1:

@@ -69,10 +69,16 @@ _ENGINE = (
         "now and then is harmless; again and again: broker time-outs, or two workers of one --name",
     ),
     counted(
-        "engine.dead_letters.*",
+        "engine.dead_letters",
         "records",
-        "records that can never be processed, by error code",
+        "records that can never be processed",
         "`lockstep dead-letters list` and `show`; mend the sender, then `dead-letters resend`",
+    ),
+    counted(
+        "engine.dead_letters_by_code.*",
+        "records",
+        "the same by error code; a code is there from its first dead letter on",
+        "the code says why: `lockstep dead-letters show`",
         "code",
     ),
     counted(

@@ -37,7 +37,7 @@ def view(app: str = PIPELINE, **changes: Any) -> View:
         "broker": lambda: "up",
         "has_joined": lambda: True,
         "shards": lambda: [shard, {"shard": 4, "state": "failed", "inputs": {}}],
-        "counters": lambda: {"ingest.accepted": 5, "engine.dead_letters.UNDECODABLE": 2},
+        "counters": lambda: {"ingest.accepted": 5, "engine.dead_letters_by_code.UNDECODABLE": 2},
         "more": lambda _samples, _rows: None,
         "units": Units(("inbox.appends",)),
     }
@@ -80,7 +80,7 @@ def test_a_worker_says_how_its_shards_its_broker_and_its_counters_are() -> None:
     assert found["lockstep_worker_broker_up", ()] == 1
     assert found["lockstep_worker_memory_bytes", ()] > 1_000_000
     assert found["lockstep_ingest_accepted_total", ()] == 5
-    assert found["lockstep_engine_dead_letters_total", (("code", "UNDECODABLE"),)] == 2
+    assert found["lockstep_engine_dead_letters_by_code_total", (("code", "UNDECODABLE"),)] == 2
     assert found["lockstep_engine_records_in_total", (("topic", "inbox.appends"),)] == 0
     assert found["lockstep_engine_unit_seconds_sum", (("phase", "run"),)] == pytest.approx(0.2)
 
