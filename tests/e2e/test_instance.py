@@ -143,6 +143,14 @@ def test_every_worker_shows_itself_to_machines_and_to_people(shell: Shell) -> No
     assert len(figures["others"][0]["shards"]) == SHARDS
 
 
+def test_every_line_of_a_workers_log_is_an_event(shell: Shell) -> None:
+    """Whoever wrote it, ours or a library: JSON with a dotted name, a level and a time."""
+    for log in (shell.folder / "logs").glob("*-0.log"):
+        events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        assert all(re.fullmatch(r"[a-z_]+\.[a-z_]+", event["event"]) for event in events)
+        assert all({"level", "at"} <= event.keys() for event in events)
+
+
 def get(port: int, path: str) -> tuple[int, str]:
     """Status and text of a worker's page."""
     with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:  # our own worker
