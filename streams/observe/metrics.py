@@ -3,7 +3,7 @@
 Nothing is exported that does not stand here, and docs/metrics.md is this list in print. A metric with a `counter` is
 the counter of that name which stages and engine raise: those stay the source, and are read when somebody asks. A
 `counter` that ends in `.*` takes all counters that begin so, and what follows is its only label.
-Tested in tests/observe/test_metrics.py; that every counter which is counted stands here: tests/tidy/test_metrics.py.
+Tested in tests/observe/test_exposition.py; that every counter which is counted stands here: tests/tidy/test_metrics.py.
 """
 
 from __future__ import annotations

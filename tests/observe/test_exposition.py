@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.observe.exposition import Samples, exposition
 from streams.observe.metric import PIPELINE, STORE, Kind
 from streams.observe.metrics import METRICS, metrics_of
-from streams.observe.process import Pulse
 from streams.observe.units import Phases, Units
 from streams.observe.worker import View, samples_of
 
@@ -98,21 +96,3 @@ def test_a_name_that_is_not_in_the_list_or_has_other_labels_is_a_bug() -> None:
         Samples().set("lockstep_made_up", 1)
     with pytest.raises(ValueError, match="has the labels"):
         Samples().set("lockstep_shard_open", 1)
-
-
-async def test_a_loop_that_is_late_shows_while_it_is_late_and_for_a_while_after() -> None:
-    """The delay is the worst of the last beats, the one that is due now among them."""
-    now, seen = 0.0, []
-
-    async def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds + 2.0
-        seen.append(pulse.delay_s)
-        if len(seen) == 2:
-            raise asyncio.CancelledError
-
-    pulse = Pulse(sleep, lambda: now)
-    with pytest.raises(asyncio.CancelledError):
-        await pulse.run()
-    assert seen == [2.0, 2.0]
-    assert pulse.delay_s == 2.0

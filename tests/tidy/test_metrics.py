@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from streams.observe.metric import Kind
 from streams.observe.metrics import METRICS
-from tests.tidy.files import ROOT, text_of
+from tests.tidy.files import ROOT, project_files, text_of
 from tests.tidy.metrics_document import document
 
 PACKAGES = ("engine", "ingest", "fanout", "sequencer", "delivery", "replay", "split_store")
@@ -86,3 +88,13 @@ def test_a_counter_that_is_new_would_be_noticed() -> None:
 def test_the_document_of_the_metrics_is_the_typed_list() -> None:
     """docs/metrics.md is what `python -m tests.tidy.metrics_document` prints."""
     assert text_of(ROOT / "docs" / "metrics.md") == document()
+
+
+def test_every_metric_that_a_document_names_exists() -> None:
+    """An alarm on a metric that was renamed never rings."""
+    histograms = {metric.name for metric in METRICS if metric.kind is Kind.HISTOGRAM}
+    known = {metric.name for metric in METRICS}
+    known |= {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    named = {name for path in project_files(".md") for name in re.findall(r"\blockstep_\w+", text_of(path))}
+    assert named
+    assert named - known - {"lockstep_streams"} == set()
