@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from streams.observe.live import HEADERS, page_files
 from streams.observe.metrics import LATENCY, UNIT_RECORDS, UNIT_SECONDS
@@ -44,6 +44,9 @@ def chromium() -> str:
             "LOCKSTEP_CHROMIUM to its path"
         )
     return found
+
+
+expect.set_options(timeout=20_000)  # a busy machine
 
 
 class Worker:
