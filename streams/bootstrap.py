@@ -44,7 +44,7 @@ from streams.engine.observed import add_observing_pages, view_of
 from streams.engine.pages import add_pages, add_status_page, with_lag
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
-from streams.engine.topic_watch import watch_topics
+from streams.engine.topic_watch import LastHeard, watch_topics
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
 from streams.observe.live import StageShown
@@ -147,8 +147,9 @@ def assemble(
         read_dead_letter=lambda value: codec.decode_as("DeadLetter", value),
     )
     feed(app, topics, host)
-    add_pages(app, host, fetching)
-    view = view_of(host, fetching)
+    heard = LastHeard()
+    add_pages(app, host, fetching, heard)
+    view = view_of(host, fetching, heard)
     add_observing_pages(
         app, view, _stages_shown(topology), Peers(settings.data_dir, app_name, settings.worker)
     )
@@ -157,7 +158,7 @@ def assemble(
         async with cluster:
             await run_beside(
                 host.run(),
-                watch_topics(host, tuple(topology.topics), cluster),
+                watch_topics(host, tuple(topology.topics), cluster, heard),
                 watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
                 keep_house(host, topology.trimmed_topics, cluster, fetching.hint),
                 view.pulse.run(),
@@ -246,13 +247,18 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     finished = asyncio.Event()
     feed(app, (topic,), host)
 
+    heard = LastHeard()
+
+    def broker() -> str:
+        return host.waits_for or heard.judge(trimmer.broker)
+
     def shards() -> list[dict[str, Any]]:
         return with_lag(host.status(), fetching)
 
     def status() -> dict[str, object]:
         return {
             **_identity(settings, STORE_APP),
-            "broker": host.waits_for or trimmer.broker_state,
+            "broker": broker(),
             "shards": shards(),
             "counters": store.counters(),
         }
@@ -260,7 +266,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     view = View(
         worker=settings.worker,
         app=STORE_APP,
-        broker=lambda: host.waits_for or trimmer.broker_state,
+        broker=broker,
         has_joined=lambda: int(app.consumer_generation_id) > 0,
         shards=shards,
         counters=lambda: {f"split_store.{name}": value for name, value in store.counters().items()},
@@ -277,7 +283,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
             async with cluster, queue, dead_letters:
                 await host.run(
                     trimmer.run(),
-                    watch_topics(host, (topic,), cluster),
+                    watch_topics(host, (topic,), cluster, heard),
                     watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
                     view.pulse.run(),
                 )

@@ -65,8 +65,6 @@ class Host:
         """Is told of each committed unit; the wiring puts one here that knows what to look for."""
         self.broker = "connecting"
         """connecting, up, or what the worker is waiting for."""
-        self.broker_heard_at = time.monotonic()
-        """When the broker last answered anything; kept by topic_watch, for a worker that has nothing to commit."""
         self.topics_missing: Sequence[str] = ()
         """Topics that the cluster has lost; nothing is opened before they are back. Kept by topic_watch."""
         self._assigned: frozenset[int] = frozenset()
@@ -275,12 +273,10 @@ class Host:
         async with self._transaction:
             producer = self._usable_producer()
             busy = [shard for shard in self.shards.values() if shard.has_unit]
-            sealing_at = time.monotonic()
+            sealed_at = time.monotonic()
             outputs = [output for shard in busy for output in shard.seal(self._changelogs)]
             served = [one for shard in busy for one in shard.sealed_served]
-            sent_at = time.monotonic()
-            run_s = self._unit_run_s + sent_at - sealing_at
-            self._unit_records, self._unit_run_s = 0, 0.0
+            run_s, self._unit_run_s, self._unit_records = self._unit_run_s, 0.0, 0
             self._work.set()
             try:
                 ends = await producer.commit(outputs)
@@ -293,7 +289,7 @@ class Host:
             for shard in busy:
                 if self.shards.get(shard.number) is shard:  # its store may have failed meanwhile
                     self._write_locally(shard, ends)
-            phases = Phases(run_s, committed_at - sent_at, time.monotonic() - committed_at)
+            phases = Phases(run_s, committed_at - sealed_at, time.monotonic() - committed_at)
             self.units.done(served, outputs, phases)
         faults.point("unit.after_local_batch")
 

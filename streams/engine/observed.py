@@ -18,7 +18,8 @@ from faust.web import View as Page
 
 from streams.engine.app import Fetching
 from streams.engine.host import Host
-from streams.engine.pages import broker_of, status_of
+from streams.engine.pages import status_of
+from streams.engine.topic_watch import LastHeard
 from streams.observe.exposition import CONTENT_TYPE, Samples, exposition
 from streams.observe.health import health, readiness
 from streams.observe.live import HEADERS, StageShown, live, page_files, whole
@@ -26,14 +27,14 @@ from streams.observe.peers import ALONE, Peers
 from streams.observe.worker import ShardRow, View, samples_of
 
 
-def view_of(host: Host, fetching: Fetching) -> View:
+def view_of(host: Host, fetching: Fetching, heard: LastHeard) -> View:
     """Return a worker of the pipeline as its pages see it."""
     return View(
         worker=host.settings.worker,
         app=host.settings.app,
-        broker=lambda: broker_of(host),
+        broker=lambda: heard.judge(host.broker),
         has_joined=lambda: host.membership.generation > 0,
-        shards=lambda: status_of(host, fetching)["shards"],
+        shards=lambda: status_of(host, fetching, heard)["shards"],
         counters=lambda: host.counters,
         more=_add_shards,
         units=host.units,

@@ -16,7 +16,6 @@ Tested in tests/e2e.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -30,34 +29,25 @@ from streams.engine.losses import Loss, NoSuchLoss
 from streams.engine.rebuilding import Rebuilt, ShardNotOpen
 from streams.engine.settings import ShardStatus
 from streams.engine.shard import Shard
+from streams.engine.topic_watch import LastHeard
 from streams.tables import TABLES, TableSpec
 
 _ROWS_MAX = 100
-BROKER_SILENT_S_MAX = 5.0
-"""It is asked each second; an answer may take a moment on a busy machine."""
 
 
-def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
+def status_of(host: Host, fetching: Fetching, heard: LastHeard) -> dict[str, Any]:
     """Return what /lockstep/status shows; keys are stable."""
     return {
         "worker": host.settings.worker,
         "app": host.settings.app,
         "pid": os.getpid(),
-        "broker": broker_of(host),
+        "broker": heard.judge(host.broker),
         "generation": host.membership.generation,
         "shards": [
             _shard_of(host, number, fetching) for number in sorted(host.assigned | host.status.keys())
         ],
         "counters": dict(sorted(host.counters.items())),
     }
-
-
-def broker_of(host: Host) -> str:
-    """Return `up`, or what the worker waits for: also where it has nothing to commit and so would not notice."""
-    silent_s = time.monotonic() - host.broker_heard_at
-    if host.broker == "up" and silent_s > BROKER_SILENT_S_MAX:
-        return f"waiting: the broker has not answered for {silent_s:.0f} s"
-    return host.broker
 
 
 def _shard_of(host: Host, number: int, fetching: Fetching) -> dict[str, Any]:
@@ -115,9 +105,9 @@ def add_status_page(app: faust.App, status: Callable[[], dict[str, Any]]) -> Non
     del StatusPage  # registered by the decorator
 
 
-def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
+def add_pages(app: faust.App, host: Host, fetching: Fetching, heard: LastHeard) -> None:
     """Add the pages of a pipeline worker to its web server."""
-    add_status_page(app, lambda: status_of(host, fetching))
+    add_status_page(app, lambda: status_of(host, fetching, heard))
 
     @app.page("/lockstep/agents")
     class AgentsPage(View):

@@ -41,7 +41,8 @@ UNIT_RECORDS = histogram(
 UNIT_SECONDS = histogram(
     "engine_unit_seconds",
     "seconds",
-    "time of one unit of work by phase: run (stages), commit (the transaction), local (RocksDB)",
+    "time of one unit of work by phase: run (stages), commit (changelog and transaction, while the next unit runs), "
+    "local (RocksDB)",
     "run is long: CPU of this machine; commit: the broker and its disk; local: this machine's disk",
     bounds=_SECONDS,
     labels=("phase",),

@@ -41,7 +41,7 @@ class Served(NamedTuple):
 
 
 class Phases(NamedTuple):
-    """Seconds that a unit took: its stages, its transaction, its local batches."""
+    """Seconds that a unit took: its stages, its changelog and transaction, its local batches."""
 
     run: float
     commit: float

@@ -25,9 +25,6 @@ log = structlog.get_logger("split_store")
 ROUND_S = 5.0
 """Between two rounds: also how old the broker's state in the status may be."""
 
-SILENT_MS_MAX = 10_000
-"""From a round that got through to the end of the next one; after that the broker counts as away."""
-
 
 class QueueLog(Protocol):
     """The queue's log, as far as trimming needs it. Every call raises BrokerUnavailable."""
@@ -73,8 +70,6 @@ class Trimmer:
         self._sleep = sleep
         self._trimmed: dict[int, int] = {}
         self.broker = "connecting"
-        self.heard_at_ms = now_ms()
-        """When a round got through the last time, or the first began: a round may hang."""
 
     async def run(self) -> None:
         """Go round until cancelled; without `kept_ms`, only look whether the broker answers."""
@@ -83,19 +78,11 @@ class Trimmer:
                 await self._queue.check()
                 if self._kept_ms is not None:
                     await self.trim(self._kept_ms)
-                self.broker, self.heard_at_ms = "up", self._now_ms()
+                self.broker = "up"
             except LockstepError as error:
                 self.broker = f"waiting: {error}"
                 log.warning("split_store.round_failed", reason=str(error))
             await self._sleep(ROUND_S)
-
-    @property
-    def broker_state(self) -> str:
-        """`broker`, unless it was up and has been silent for longer than a round should take."""
-        silent_ms = self._now_ms() - self.heard_at_ms
-        if self.broker == "up" and silent_ms > SILENT_MS_MAX:
-            return f"waiting: the broker has not answered for {silent_ms // 1_000} s"
-        return self.broker
 
     async def trim(self, kept_ms: int) -> None:
         """Move the log starts of the open partitions."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,19 +98,3 @@ async def test_a_broker_that_is_away_is_told_and_waited_for() -> None:
     assert log.asked_ms == [], "without kept_ms nothing is trimmed"
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
-
-
-async def test_a_broker_that_leaves_a_round_hanging_counts_as_away() -> None:
-    """Nothing raises while a call hangs: what was up is not believed for ever."""
-    now_ms = 0
-
-    async def sleep(_: float) -> None:
-        raise asyncio.CancelledError
-
-    trimmer = Trimmer(World().start(), FakeLog(young=None), None, now_ms=lambda: now_ms, sleep=sleep)
-    assert trimmer.broker_state == "connecting"
-    with pytest.raises(asyncio.CancelledError):
-        await trimmer.run()
-    assert trimmer.broker_state == "up"
-    now_ms = 30_000
-    assert trimmer.broker_state == "waiting: the broker has not answered for 30 s"
