@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -21,8 +20,6 @@ log = structlog.get_logger("engine")
 APPS = ("pipeline", "store")
 _LOOK_SECONDS_MAX = 5.0
 """After how long it is said that no broker answers; then it is tried again."""
-_COLLECT_AFTER = 50_000
-"""Objects made and not freed between two collections of the youngest: a few milliseconds of looking."""
 
 
 @click.command()
@@ -81,8 +78,10 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
     import uvloop  # loaded only by a worker
 
+    from streams.engine import heap  # with the rest
     from streams.observe import logs, stacks  # with the rest
 
+    heap.return_large_blocks()
     logs.configure(verbose=verbose)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
@@ -109,11 +108,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
         memory_bytes=memory_mib << 20,
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
-    # What was imported and wired is never garbage, and collections that look at it, at every cached row and at every
-    # waiting record cost a quarter of a worker's time (docs/performance.md): look rarely, and only at what came since.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 50)
+    heap.collect_rarely()
     # Logging is set up above; a spinner would write cursor codes into the log.
     process = faust.Worker(app, quiet=not verbose, override_logging=False)
     process.spinner = None
