@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.jobs.two_hop import J1
+from bench.jobs.latency import J3
+from bench.jobs.two_hop import J1, J6
 from bench.plan import Job
 
-JOBS: dict[str, Job] = {job.name: job for job in (J1,)}
+JOBS: dict[str, Job] = {job.name: job for job in (J1, J3, J6)}

@@ -54,7 +54,7 @@ class Step:
     @property
     def label(self) -> str:
         """Contender and parameters, as the table names them."""
-        more = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
+        more = ", ".join(f"{name} {_said(value)}" for name, value in self.parameters.items())
         return f"{self.contender.title}{f' ({more})' if more else ''}"
 
 
@@ -73,3 +73,9 @@ class Job:
     in_quick: bool = False
     in_all: bool = True
     """Whether `make bench` runs it; the load scenarios are asked for by name."""
+
+
+def _said(value: Any) -> str:
+    return (
+        f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )

@@ -83,6 +83,8 @@ class Run:
                 last = self.sample(total)
                 continue
             still_s = time.monotonic() - last.at_s
+            if not self.contender.processes():
+                raise Stalled("its process has ended")
             if last.total >= due and still_s >= self.contender.still_s:
                 return last
             if still_s > _STALLED_SECONDS:

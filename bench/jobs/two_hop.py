@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contenders.kafka_streams import KafkaStreams100
 from bench.contenders.lockstep import LockstepPipeline, LockstepTwoHop
+from bench.contenders.python_peers import Faust, Quix100, Quix1000
 from bench.jobs.throughput import throughput
 from bench.load import Load
 from bench.plan import Figure, Job, Options, Step
@@ -37,7 +38,10 @@ def step(contender: type[Contender], load: Load, **parameters: Any) -> Step:
 
 def _j1(options: Options) -> Sequence[Step]:
     load = Load(messages=QUICK_MESSAGES if options.is_quick else options.messages, seed=options.seed)
-    return [step(one, load) for one in (LockstepTwoHop, LockstepPipeline, KafkaStreams100)]
+    contenders: list[type[Contender]] = [LockstepTwoHop, LockstepPipeline, KafkaStreams100, Quix100]
+    if not options.is_quick:
+        contenders += [Quix1000, Faust]
+    return [step(one, load) for one in contenders]
 
 
 J1 = Job(
@@ -49,4 +53,28 @@ J1 = Job(
     figures=FIGURES,
     steps=_j1,
     in_quick=True,
+)
+
+
+DUPLICATES = (0.0, 0.05, 0.5, 0.95)
+
+
+def _j6(options: Options) -> Sequence[Step]:
+    contenders: list[type[Contender]] = [LockstepTwoHop, LockstepPipeline, KafkaStreams100]
+    return [
+        step(one, Load(messages=options.messages // 2, seed=options.seed, duplicates=share), duplicates=share)
+        for share in DUPLICATES
+        for one in contenders
+    ]
+
+
+J6 = Job(
+    name="j6",
+    title="what a repeat costs",
+    note="As J1, with 0, 5, 50 and 95 % exact repeats of requests sent before, near and far.",
+    figures=(
+        Figure("cpu_seconds_per_million", "CPU-s per million"),
+        *(one for one in FIGURES if "with" not in one.key),
+    ),
+    steps=_j6,
 )
