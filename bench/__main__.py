@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import stamina
+import stamina.instrumentation
 
 from bench.catalogue import JOBS
 from bench.plan import Options
@@ -74,6 +77,8 @@ def main(jobs: Sequence[str], out: Path, quick: bool, runs: int | None, sizes: s
     ]
     numbers = tuple(int(one) for one in sizes.split(","))
     options = Options(is_quick=quick, runs=runs or (1 if quick else 3), sizes=numbers, **more)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries on fresh topics are no news
+    stamina.instrumentation.set_on_retry_hooks([])  # nor are ours
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the same way out
     os.nice(max(0, NICE - os.nice(0)))
     try:

@@ -57,10 +57,15 @@ def expected(messages: Iterable[bytes], copies: int) -> dict[bytes, int]:
     return dict.fromkeys(messages, copies)
 
 
-def check(due: Mapping[bytes, int], sightings: Iterable[Sighting]) -> Verdict:
-    """Compare what was seen with what was due; a recipient's numbers must rise by one, in log order."""
+def check(
+    due: Mapping[bytes, int], sightings: Iterable[Sighting], begun: Mapping[str, int] | None = None
+) -> Verdict:
+    """Compare what was seen with what was due; a recipient's numbers must rise by one, in log order.
+
+    begun: recipient -> greatest number given before the output began.
+    """
     verdict = Verdict()
-    heads: dict[str, int] = {}
+    heads = dict(begun or {})
     times: dict[bytes, int] = {}
     for recipient, seq, message in sightings:
         verdict.seen += 1

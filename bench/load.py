@@ -47,7 +47,7 @@ class Fed(NamedTuple):
     key: bytes
     value: bytes
     message: bytes
-    """Its message id: what the outputs are checked by."""
+    """Its message id, which the outputs are checked by; empty for what must not come out."""
 
 
 def account(number: int, accounts: int = ACCOUNTS) -> str:

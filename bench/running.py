@@ -55,7 +55,7 @@ class Run:
 
     async def feed(self, records: Sequence[Fed]) -> None:
         """Write at full speed, and remember."""
-        self.messages += [one.message for one in records]
+        self.messages += [one.message for one in records if one.message]
         await feed(self.sitting, self.contender.input_topic, records)
 
     def encode(self, load: Load) -> list[Fed]:
@@ -94,15 +94,17 @@ class Run:
 
     def due(self) -> int:
         """Return how many records all outputs together have to hold by now."""
-        return len(set(self.messages)) * self.contender.copies * len(self.contender.output_topics)
+        fed = len(set(self.messages)) * self.contender.copies * len(self.contender.output_topics)
+        return fed + self.contender.records_before
 
     async def verdicts(self) -> dict[str, Verdict]:
         """Check every output against everything that was fed."""
         wanted = expected(self.messages, self.contender.copies)
-        return {
-            topic: check(wanted, await read(self.sitting, topic, self.contender.sight))
-            for topic in self.contender.output_topics
-        }
+        found = {}
+        for topic in self.contender.output_topics:
+            due, begun = self.contender.due_on(topic, wanted)
+            found[topic] = check(due, await read(self.sitting, topic, self.contender.sight), begun)
+        return found
 
     async def reason(self) -> str | None:
         """Return why the output is wrong, or None."""

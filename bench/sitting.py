@@ -93,6 +93,20 @@ class Sitting:
         for name, code, message in (error[:3] for error in answer.topic_errors):
             if (kind := for_code(code)) not in {TopicAlreadyExistsError, for_code(0)}:
                 raise kind(f"{name}: {message}")
+        await self._leaders([one.name for one in new])
+
+    async def _leaders(self, topics: list[str]) -> None:
+        """Wait until every partition has a leader: a client that comes earlier waits for long, or complains."""
+        deadline_s = time.monotonic() + _GONE_SECONDS_MAX
+        while True:
+            found = await self._admin.describe_topics(topics)
+            if all(
+                one["partitions"] and all(part["leader"] >= 0 for part in one["partitions"]) for one in found
+            ):
+                return
+            if time.monotonic() > deadline_s:
+                raise KafkaError(f"no leaders for {topics[:3]}")
+            await asyncio.sleep(0.05)
 
     async def wipe(self) -> None:
         """Delete every topic that is not Kafka's own, and wait until they are gone."""

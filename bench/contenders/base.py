@@ -54,7 +54,7 @@ class Contender(ABC):
     def __init__(self) -> None:
         self.codec = Codec()
         self.folder: Path | None = None
-        self.children: list[subprocess.Popen[bytes]] = []
+        self.children: list[subprocess.Popen[Any]] = []
         self._head = self.codec["SendRequest"].split("thread_id")
 
     @property
@@ -76,6 +76,25 @@ class Contender(ABC):
     def processes(self) -> list[psutil.Process]:
         """The worker processes."""
         return [psutil.Process(one.pid) for one in self.children if one.poll() is None]
+
+    def start_worker(self) -> None:
+        """Start the process again after a kill, on what it left."""
+        raise NotImplementedError
+
+    def state_folders(self) -> Sequence[Path]:
+        """Where the local state lies; without it everything has to be restored."""
+        raise NotImplementedError
+
+    records_before: int = 0
+    """Records that lay on the outputs before anything was fed."""
+
+    def due_on(self, topic: str, due: dict[bytes, int]) -> tuple[dict[bytes, int], Mapping[str, int]]:  # noqa: ARG002  # as a rule all outputs are alike
+        """Return what an output has to hold, and the numbers that were given before it began."""
+        return due, {}
+
+    async def crash(self) -> None:
+        """SIGKILL every worker; returns when they are gone."""
+        self.kill()
 
     async def stop(self) -> None:
         """End every process."""

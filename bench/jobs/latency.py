@@ -116,7 +116,7 @@ def step(contender: type[Contender], options: Options, rate: float | None) -> St
         async with running(sitting, one, load) as run:
             chosen = rate
             if chosen is None:
-                full = await measured(run, load)
+                full = await measured(run, run.encode(load))
                 if full["reason"] is not None:
                     return full
                 chosen = full["messages_per_second"] / 2

@@ -6,6 +6,7 @@ moments. The load is encoded before. A run whose output is wrong has no figures,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from bench.running import Run, running
 
 if TYPE_CHECKING:
     from bench.contenders.base import Contender
-    from bench.load import Load
+    from bench.load import Fed, Load
     from bench.sitting import Sitting
 
 FIGURES = (
@@ -36,12 +37,12 @@ async def throughput(sitting: Sitting, contender: Contender, load: Load) -> dict
     )
     common = {"messages": load.messages}
     async with running(sitting, contender, load) as run:
-        return {**common, **await measured(run, load)}
+        return {**common, **await measured(run, run.encode(load))}
 
 
-async def measured(run: Run, load: Load) -> dict[str, Any]:
-    """Feed a load to a contender that is warm; return figures, or null and the reason."""
-    records = run.encode(load)
+async def measured(run: Run, records: Sequence[Fed]) -> dict[str, Any]:
+    """Feed records to a contender that is warm; return figures, or null and the reason."""
+    count = len(records)
     async with Ends(run.sitting, run.contender.output_topics) as ends:
         begun = run.sample()
         await run.feed(records)
@@ -51,11 +52,11 @@ async def measured(run: Run, load: Load) -> dict[str, Any]:
     cpu_s = ended.workers.cpu_s - begun.workers.cpu_s
     broker_s = ended.broker.cpu_s - begun.broker.cpu_s
     return {
-        "messages_per_cpu_second": load.messages / cpu_s,
-        "cpu_seconds_per_million": cpu_s / load.messages * 1e6,
+        "messages_per_cpu_second": count / cpu_s,
+        "cpu_seconds_per_million": cpu_s / count * 1e6,
         "cpu_seconds_per_million_with_start": ended.workers.cpu_s / len(run.messages) * 1e6,
-        "broker_cpu_seconds_per_million": broker_s / load.messages * 1e6,
-        "messages_per_second": load.messages / (ended.at_s - begun.at_s),
+        "broker_cpu_seconds_per_million": broker_s / count * 1e6,
+        "messages_per_second": count / (ended.at_s - begun.at_s),
         "peak_rss_mib": run.peak_rss_bytes / 2**20,
         "reason": None,
     }

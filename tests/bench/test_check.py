@@ -101,3 +101,10 @@ def test_a_verdict_says_what_and_shows_an_example() -> None:
     said = str(check(expected(messages, 1), sightings[:-1]))
     assert "1 lost" in said
     assert messages[-1].hex() in said
+
+
+def test_numbers_go_on_where_they_stood_before() -> None:
+    """With inboxes that have updates already, the first number is the next one."""
+    due = expected([b"m"], 1)
+    assert check(due, [Sighting("a", 8, b"m")], {"a": 7}).is_right
+    assert check(due, [Sighting("a", 1, b"m")], {"a": 7}).problems == {"repeated numbers": 1}

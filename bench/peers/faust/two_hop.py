@@ -2,7 +2,7 @@
 
 Runs in a virtual environment of its own (requirements.txt).
 
-    two_hop.py BOOTSTRAP DATA_DIR WEB_PORT INPUT UPDATES DELIVERIES SCHEMA PARTITIONS
+    two_hop.py BOOTSTRAP NAME DATA_DIR WEB_PORT INPUT UPDATES DELIVERIES SCHEMA PARTITIONS
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-_, BOOTSTRAP, DATA_DIR, WEB_PORT, INPUT, UPDATES, DELIVERIES, SCHEMA, PARTITIONS = sys.argv
+_, BOOTSTRAP, NAME, DATA_DIR, WEB_PORT, INPUT, UPDATES, DELIVERIES, SCHEMA, PARTITIONS = sys.argv
 sys.argv = sys.argv[:1]  # Faust reads options from it at import
 
 import fastavro  # noqa: E402  # after sys.argv is safe
@@ -21,7 +21,7 @@ import faust  # noqa: E402  # after sys.argv is safe
 FRAME_BYTES = 10
 
 app = faust.App(
-    "bench-faust",
+    NAME,
     broker=f"kafka://{BOOTSTRAP}",
     store="rocksdb://",
     datadir=DATA_DIR,
@@ -45,7 +45,7 @@ raw: dict[str, Any] = {
     "value_serializer": "raw",
 }
 requests = app.topic(INPUT, **raw)
-appends = app.topic("bench-faust-appends", partitions=int(PARTITIONS), **raw)
+appends = app.topic("bench.appends", partitions=int(PARTITIONS), **raw)
 updates = app.topic(UPDATES, **raw)
 deliveries = app.topic(DELIVERIES, **raw)
 seen = app.Table("seen", partitions=int(PARTITIONS), key_type=bytes, value_type=bytes)

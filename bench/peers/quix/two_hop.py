@@ -3,7 +3,7 @@
 Runs in a virtual environment of its own (requirements.txt). Written to be as fast as it honestly can be: a request is
 decoded once, its bytes are carried on, tokens expire by the store's own TTL.
 
-    two_hop.py BOOTSTRAP STATE_DIR COMMIT_SECONDS INPUT UPDATES DELIVERIES SCHEMA
+    two_hop.py BOOTSTRAP GROUP STATE_DIR COMMIT_SECONDS INPUT UPDATES DELIVERIES SCHEMA
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ class RequestBytes(Serializer):
 
 
 def main(
-    bootstrap: str, state_dir: str, commit: str, source: str, updates: str, deliveries: str, schema: str
+    bootstrap: str,
+    group: str,
+    state_dir: str,
+    commit: str,
+    source: str,
+    updates: str,
+    deliveries: str,
+    schema: str,
 ) -> None:
     """Serve until SIGTERM."""
     request_schema = fastavro.schema.load_schema(Path(schema))
@@ -60,7 +67,7 @@ def main(
 
     app = Application(
         broker_address=bootstrap,
-        consumer_group="bench-quix",
+        consumer_group=group,
         auto_offset_reset="earliest",
         commit_interval=float(commit),
         state_dir=state_dir,
