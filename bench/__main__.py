@@ -79,6 +79,7 @@ def main(jobs: Sequence[str], out: Path, quick: bool, runs: int | None, sizes: s
     options = Options(is_quick=quick, runs=runs or (1 if quick else 3), sizes=numbers, **more)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries on fresh topics are no news
     stamina.instrumentation.set_on_retry_hooks([])  # nor are ours
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the same way out
     os.nice(max(0, NICE - os.nice(0)))
     try:

@@ -102,9 +102,10 @@ class LockstepPipeline(Contender):
         }
 
     async def start(self, sitting: Sitting, folder: Path) -> None:
+        self.topology = load_topology().with_shards(sitting.partitions)
         self.instance = Instance(
             data_dir=folder,
-            topology=load_topology().with_shards(sitting.partitions),
+            topology=self.topology,
             workers=self._workers,
             has_store=False,
             connection=sitting.connection,
