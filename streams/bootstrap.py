@@ -25,7 +25,17 @@ from streams.connection import Connection
 from streams.delivery.customising import EndpointCustomiser
 from streams.delivery.forms import FormCatalogue
 from streams.delivery.stage import Delivery
-from streams.engine.app import AppSettings, Fetching, feed, membership_of, new_app, serve
+from streams.engine.app import (
+    AppSettings,
+    Fetching,
+    feed,
+    membership_of,
+    new_app,
+    run_beside,
+    serve,
+    unsettled_s_max,
+)
+from streams.engine.group_watch import watch_group
 from streams.engine.host import Host
 from streams.engine.housekeeping import keep_house
 from streams.engine.json_page import add_json_page
@@ -92,9 +102,7 @@ def assemble(
     cluster = Cluster(settings.connection)
     fetching = Fetching(app)
 
-    async def members(group: str) -> set[str]:
-        return {member.client_id for member in await cluster.group_members(group)}
-
+    membership = membership_of(app, lambda group: _members(cluster, group))
     host = Host(
         HostSettings(
             app=app_name,
@@ -117,7 +125,7 @@ def assemble(
             ledger_kept_ms=topology.timestamps.threshold_ms + topology.timestamps.clock_ahead_ms,
             memory_bytes=settings.memory_bytes,
         ),
-        membership_of(app, members),
+        membership,
         fetching,
         cluster,
     )
@@ -126,13 +134,12 @@ def assemble(
 
     async def run() -> None:
         async with cluster:
-            watch = asyncio.create_task(watch_topics(host, tuple(topology.topics), cluster))
-            house = asyncio.create_task(keep_house(host, topology.trimmed_topics, cluster, fetching.hint))
-            try:
-                await host.run()
-            finally:
-                house.cancel()
-                watch.cancel()
+            await run_beside(
+                host.run(),
+                watch_topics(host, tuple(topology.topics), cluster),
+                watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
+                keep_house(host, topology.trimmed_topics, cluster, fetching.hint),
+            )
 
     async def stop() -> None:
         await host.stop()
@@ -208,6 +215,8 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
         shards=topology.shards,
     )
     fetching = Fetching(app)
+    cluster = Cluster(connection)
+    membership = membership_of(app, lambda group: _members(cluster, group))
     host = StoreHost(store, topic, fetching)
     trimmer = Trimmer(store, queue, topology.topics[topic].kept_ms, now_ms=_now_ms, sleep=asyncio.sleep)
     finished = asyncio.Event()
@@ -217,7 +226,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
         shards = with_lag(host.status(), fetching)
         return {
             **_identity(settings, STORE_APP),
-            "broker": trimmer.broker,
+            "broker": host.waits_for or trimmer.broker,
             "shards": shards,
             "counters": store.counters(),
         }
@@ -227,8 +236,12 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
 
     async def run() -> None:
         try:
-            async with queue, dead_letters:
-                await host.run(trimmer.run())
+            async with cluster, queue, dead_letters:
+                await host.run(
+                    trimmer.run(),
+                    watch_topics(host, (topic,), cluster),
+                    watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
+                )
         finally:
             await metadata.close()
             await bodies.close()
@@ -241,6 +254,10 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
 
     serve(app, run, stop)
     return app
+
+
+async def _members(cluster: Cluster, group: str) -> set[str]:
+    return {member.client_id for member in await cluster.group_members(group)}
 
 
 async def _leave(settings: WorkerSettings, app_name: str) -> None:

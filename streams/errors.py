@@ -93,10 +93,22 @@ class TopicsChanged(LockstepError):
     code = "TOPICS_CHANGED"
 
 
+class WorkerStuck(LockstepError):
+    """A worker did not get out of a state that should pass by itself; it ends, and its supervisor starts it again."""
+
+    code = "WORKER_STUCK"
+
+
 class StateTopicReplaced(LockstepError):
     """shard.state was deleted and made anew: the shards' local stores hold the last copy of their state."""
 
     code = "STATE_TOPIC_REPLACED"
+
+
+class QueueReplaced(LockstepError):
+    """thread.messages was deleted and made anew: the split store holds what its new log does not."""
+
+    code = "QUEUE_REPLACED"
 
 
 class TrimmedBelowProgress(LockstepError):

@@ -9,7 +9,7 @@ Tested in tests/test_ids.py with vectors that must never change.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -78,10 +78,34 @@ def is_author(message: bytes, account_id: str) -> bool:
     return message[:8] == account_hash(account_id)
 
 
-@lru_cache(maxsize=_CACHE_ENTRIES)
+class _Homes(dict[str, int]):
+    """Key -> shard, worked out when it is first asked for; ids that are too long to be ids are not kept."""
+
+    def __init__(self, shards: int) -> None:
+        super().__init__()
+        self._shards = shards
+
+    def __missing__(self, key: str) -> int:
+        home = int((murmur2(key.encode()) & 0x7FFFFFFF) % self._shards)
+        if len(key) <= ID_BYTES_MAX:
+            if len(self) >= _CACHE_ENTRIES:
+                self.clear()
+            self[key] = home
+        return home
+
+
+@lru_cache(maxsize=16)
+def placing(shards: int) -> Callable[[str], int]:
+    """Return the function that gives the shard of an account or a thread: Kafka's own default partition for that key.
+
+    What is returned keeps its results: the hot loop asks it eight times a message.
+    """
+    return _Homes(shards).__getitem__
+
+
 def shard_of(key: str, shards: int) -> int:
-    """Return the shard of an account or a thread: Kafka's own default partition for that key."""
-    return int((murmur2(key.encode()) & 0x7FFFFFFF) % shards)
+    """Return the shard of an account or a thread among so many."""
+    return placing(shards)(key)
 
 
 def delivery_key(account_id: str, endpoint_id: str) -> bytes:
@@ -89,13 +113,18 @@ def delivery_key(account_id: str, endpoint_id: str) -> bytes:
     return f"{account_id}\0{endpoint_id}".encode()
 
 
-@lru_cache(maxsize=_CACHE_ENTRIES)
 def id_problem(name: str) -> str | None:
     """Return the stable code of what is wrong with an id, or None (D18).
 
     Ids are 1 to 128 UTF-8 bytes without control characters: NUL separates account and endpoint in delivery
     keys.
     """
+    # A string has at least as many bytes as characters: what is far too long is not kept in the cache.
+    return "ID_TOO_LONG" if len(name) > ID_BYTES_MAX else _short_id_problem(name)
+
+
+@lru_cache(maxsize=_CACHE_ENTRIES)
+def _short_id_problem(name: str) -> str | None:
     if not name:
         return "ID_EMPTY"
     if len(name.encode()) > ID_BYTES_MAX:

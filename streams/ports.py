@@ -7,7 +7,7 @@ fails, and becomes visible to others only when the unit of work commits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 DONE = b""
@@ -129,8 +129,10 @@ class CanonicalUpdate(NamedTuple):
     account_id: str
     epoch: int
     seq: int
-    token: Mapping[str, int] | None
-    """Token of the request, in the sender's own inbox."""
+    place: bytes
+    """account_id, epoch, seq_first and seq, encoded."""
+    token: bytes
+    """Token of the request in the sender's own inbox, elsewhere null: encoded, as a union."""
     tail: bytes
     """Encoded fields from message_id on."""
 

@@ -121,6 +121,14 @@ class MetadataStore(Protocol):
         """Return the partition's pointer, or None before its first commit."""
         ...
 
+    async def queue_id(self, partition: int) -> str | None:
+        """Return what `keep_queue_id` was given last for the partition, or None."""
+        ...
+
+    async def keep_queue_id(self, partition: int, queue_id: str) -> None:
+        """Note down which queue the partition's pointer counts in; returned means that it survives a kill."""
+        ...
+
     async def get(self, keys: Sequence[MessageKey]) -> dict[MessageKey, MetadataRow]:
         """Return the rows that exist, tombstones included."""
         ...
@@ -170,11 +178,22 @@ class QueueSlice(NamedTuple):
     next_offset: int
 
 
+class QueueSpan(NamedTuple):
+    """A partition of the queue: which queue it is, and what its log holds."""
+
+    queue_id: str
+    """A queue that is deleted and made anew has another."""
+    start: int
+    """Offset of the oldest record that is kept."""
+    end: int
+    """Offset behind the last record, committed or not."""
+
+
 class QueueReader(Protocol):
     """Reads the queue a second time, for bodies that their store could not take when the record came by."""
 
-    async def start_offset(self, partition: int) -> int:
-        """Return the offset of the oldest record that is kept; raises BrokerUnavailable."""
+    async def span(self, partition: int) -> QueueSpan:
+        """Return what the queue holds now; raises BrokerUnavailable, and TopologyError when it is not there."""
         ...
 
     async def read(self, partition: int, first: int, before: int, records_max: int) -> QueueSlice:

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.adapters.cluster import Cluster
-from streams.errors import BrokerUnavailable, TrimmedBelowProgress
-from streams.store_ports import QueueSlice
+from streams.errors import BrokerUnavailable, QueueReplaced, TopologyError, TrimmedBelowProgress
+from streams.store_ports import QueueSlice, QueueSpan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -56,11 +56,16 @@ class KafkaQueue:
         await self._consumer.stop()
         await self._cluster.__aexit__(kind, error, traceback)
 
-    async def start_offset(self, partition: int) -> int:
-        """Implements QueueReader."""
+    async def span(self, partition: int) -> QueueSpan:
+        """Implements QueueReader. The id is asked first: a queue that is made anew meanwhile is seen at the next."""
         await self._connected.wait()
         one = TopicPartition(self._topic, partition)
-        return (await self._cluster.beginning_offsets([one]))[one]
+        ids = await self._cluster.topic_ids([self._topic])
+        if self._topic not in ids:
+            raise TopologyError(f"{self._topic} is not there: run `lockstep topics create`")
+        start = (await self._cluster.beginning_offsets([one]))[one]
+        end = (await self._cluster.end_offsets([one], "read_uncommitted"))[one]
+        return QueueSpan(ids[self._topic], start, end)
 
     async def read(self, partition: int, first: int, before: int, records_max: int) -> QueueSlice:
         """Implements QueueReader; goes on without asking where the last call ended there."""
@@ -80,7 +85,7 @@ class KafkaQueue:
         return found
 
     async def _seek(self, one: TopicPartition, first: int) -> None:
-        start = await self.start_offset(one.partition)
+        start = (await self._cluster.beginning_offsets([one]))[one]
         if first < start:
             raise _trimmed(one, start, first)
         self._consumer.assign([one])
@@ -110,8 +115,11 @@ class KafkaQueue:
         return {one.partition: offset for one, offset in found.items()}
 
     async def delete_below(self, offsets: Mapping[int, int]) -> None:
-        """Delete what lies below an offset, for each partition named."""
-        await self._cluster.delete_records({self._topic: offsets})
+        """Delete what lies below an offset, for each partition named; raises QueueReplaced beyond the end."""
+        try:
+            await self._cluster.delete_records({self._topic: offsets})
+        except OffsetOutOfRangeError as error:
+            raise QueueReplaced(f"{self._topic} ends below what is stored of it: {error}") from error
 
 
 def _trimmed(one: TopicPartition, start: int | None, first: int) -> TrimmedBelowProgress:

@@ -20,6 +20,7 @@ from streams.store_ports import (
     MessageKey,
     MetadataRow,
     QueueSlice,
+    QueueSpan,
     StoreTimedOut,
     StoreUnavailable,
     ThreadRows,
@@ -49,6 +50,7 @@ class MemoryContents(Generic[RowType]):
 
     rows: dict[MessageKey, RowType] = field(default_factory=dict)
     pointers: dict[int, int] = field(default_factory=dict)
+    queue_ids: dict[int, str] = field(default_factory=dict)
 
     def apply(self, partition: int, rows: Sequence[RowType], pointer: int) -> None:
         for row in rows:
@@ -115,6 +117,14 @@ class MemoryMetadataStore(_MemoryStore[MetadataRow]):
         size = len(row.members)
         return f"{size} bytes of members; at most {RECORD_BYTES_MAX}" if size > RECORD_BYTES_MAX else None
 
+    async def queue_id(self, partition: int) -> str | None:
+        self.faults.check(partition)
+        return self.contents.queue_ids.get(partition)
+
+    async def keep_queue_id(self, partition: int, queue_id: str) -> None:
+        self.faults.check(partition)
+        self.contents.queue_ids[partition] = queue_id
+
     async def read(self, partition: int, thread_id: str, first: int, last: int, rows_max: int) -> ThreadRows:
         self.faults.check(partition)
         rows = [
@@ -140,6 +150,9 @@ class MemoryQueue:
 
     records: dict[int, list[Record]] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    """Where there are none, a queue is as long as a store says that it is."""
+    queue_id: str = "the first"
     is_down: bool = False
     reads: int = 0
 
@@ -147,9 +160,9 @@ class MemoryQueue:
         for record in records:
             self.records.setdefault(record.partition, []).append(record)
 
-    async def start_offset(self, partition: int) -> int:
+    async def span(self, partition: int) -> QueueSpan:
         self._check()
-        return self.starts.get(partition, 0)
+        return QueueSpan(self.queue_id, self.starts.get(partition, 0), self.ends.get(partition, 2**62))
 
     async def read(self, partition: int, first: int, before: int, records_max: int) -> QueueSlice:
         self._check()

@@ -1,6 +1,6 @@
 """How metadata rows, bodies and pointers lie in RocksDB.
 
-Keys, one byte for the table and then: pointers `p` partition (4 bytes); metadata rows `m` thread,
+Keys, one byte for the table and then: pointers `p` and ids of queues `q` partition (4 bytes); metadata rows `m` thread,
 position (8), message id (16); places `i` thread, message id -> position; bodies `b` thread, message id. A
 thread is its length (2 bytes) and its UTF-8; numbers are big-endian. Values are packed as the heads below
 say. Tested in tests/contract/test_store_contract.py.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rocksdict import Rdict
 
-POINTER, ROW, PLACE, BODY = b"p", b"m", b"i", b"b"
+POINTER, QUEUE, ROW, PLACE, BODY = b"p", b"q", b"m", b"i", b"b"
 NUMBER = Struct(">q")
 _ROW_HEAD = Struct(">qqBBBH")  # version, server_at_ms, flags, bytes of kind, of target, of sender
 _BODY_HEAD = Struct(">qBI")  # version, flags, bytes of content
@@ -57,6 +57,11 @@ def number_of(value: bytes | None) -> int | None:
 def pointer_key(partition: int) -> bytes:
     """The key of a partition's pointer."""
     return POINTER + partition.to_bytes(4, "big")
+
+
+def queue_key(partition: int) -> bytes:
+    """The key of the id of the queue in which a partition's pointer counts."""
+    return QUEUE + partition.to_bytes(4, "big")
 
 
 def _thread(thread_id: str) -> bytes:

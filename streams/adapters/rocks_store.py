@@ -29,6 +29,7 @@ from streams.adapters.rocks_rows import (
     message_key,
     number_of,
     pointer_key,
+    queue_key,
     row_key,
     row_of,
     row_start,
@@ -94,6 +95,10 @@ class _RocksStore:
         with named_errors(self.folder, "written"):
             stored = number_of(self._database.get(pointer_key(partition)))
             batch.put(pointer_key(partition), NUMBER.pack(max(pointer, stored or 0)))
+        await self._apply(batch)
+
+    async def _apply(self, batch: WriteBatch) -> None:
+        with named_errors(self.folder, "written"):
             try:
                 self._database.write(batch)
             except Exception:
@@ -120,6 +125,16 @@ class RocksMetadataStore(_RocksStore):
 
     def refusal(self, row: MetadataRow) -> str | None:
         return thread_refusal(row.thread_id) or size_refusal(len(row.members))
+
+    async def queue_id(self, partition: int) -> str | None:
+        with named_errors(self.folder, "read"):
+            found = self._database.get(queue_key(partition))
+            return None if found is None else bytes(found).decode()
+
+    async def keep_queue_id(self, partition: int, queue_id: str) -> None:
+        batch = WriteBatch(raw_mode=True)
+        batch.put(queue_key(partition), queue_id.encode())
+        await self._apply(batch)
 
     async def get(self, keys: Sequence[MessageKey]) -> dict[MessageKey, MetadataRow]:
         with named_errors(self.folder, "read"):

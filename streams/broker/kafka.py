@@ -38,7 +38,9 @@ _SERIOUS = re.compile(r" (?:ERROR|FATAL) |Exception|^Error")
 _TRAINING_SECONDS = 120.0  # its JVM writes the picture when it ends
 _FORMAT_HEAP_MIB = 128
 _DECLARED_DEAD = "Fencing broker 1 "  # what the controller logs when the broker's session is over
+_STARTED = "Kafka Server started"  # what it logs before, when it has begun to count
 _DECLARE_DEAD_SECONDS = 8.0
+"""From then on; a broker that was dead already is not declared dead again."""
 
 
 class EmbeddedKafka:
@@ -241,17 +243,23 @@ class EmbeddedKafka:
         session is over, and transactions with it. At that moment it has no leader for any partition, takes that for
         "the topic was deleted", drops the markers it has to write, and calls those transactions complete: they stay
         open for ever and hold back every reader (docs/decisions/embedded-kafka.md). A broker that is known to be dead
-        leads nothing until it is registered. Goes on when the controller does not say so in time.
+        leads nothing until it is registered. Goes on when a controller that has started does not say so in time; one
+        that a busy machine has not started yet is waited for as long as a broker is.
         """
         self._folder.controller_properties.write_text(
             controller_properties(controller_port=state.controller_port, log_folder=self._folder.kafka),
             "utf-8",
         )
         self._spawn(class_path, lock, self._folder.controller_properties)
-        deadline = time.monotonic() + _DECLARE_DEAD_SECONDS
+        deadline = time.monotonic() + self._ready_timeout_seconds
+        is_started = False
         while time.monotonic() < deadline and self.is_running:
-            if any(_DECLARED_DEAD in line for line in self._folder.logged_since(self._log_start_bytes)):
+            said = "\n".join(self._folder.logged_since(self._log_start_bytes))
+            if _DECLARED_DEAD in said:
                 break
+            if not is_started and _STARTED in said:
+                is_started = True
+                deadline = time.monotonic() + _DECLARE_DEAD_SECONDS
             time.sleep(_POLL_SECONDS)
         self.stop()
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "topics": ("streams.cli.topics:topics", "Create the topics, or check them."),
     "topology": ("streams.cli.topology:topology", "Check or draw the data flow."),
     "rebuild": ("streams.cli.rebuild:rebuild", "Restore local state from the topics and compare."),
+    "accept-loss": ("streams.cli.accept_loss:accept_loss", "Go on although records were trimmed unread."),
     "send": ("streams.cli.send:send", "Send one message and show what became of it."),
     "register": ("streams.cli.endpoints:register", "Register an endpoint and attach it."),
     "attach": ("streams.cli.endpoints:attach", "Attach an endpoint: send from its position on."),

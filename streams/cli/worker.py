@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -16,7 +17,9 @@ from streams.topology import Topology
 
 APPS = ("pipeline", "store")
 _LOOK_SECONDS_MAX = 5.0
-"""How long a broker that is away holds up the start."""
+"""After how long it is said that no broker answers; then it is tried again."""
+_COLLECT_AFTER = 50_000
+"""Objects made and not freed between two collections of the youngest: a few milliseconds of looking."""
 
 
 @click.command()
@@ -68,21 +71,25 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
       lockstep worker --bootstrap localhost:9092 --name worker-0 --data-dir ./data
     """
     topology = cluster.topology if shards is None else cluster.topology.with_shards(shards)
-    _require_shards(cluster, topology)
     import uvloop  # loaded only by a worker
 
+    from streams.observe import logs, stacks  # with the rest
+
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Faust takes it
+    stacks.answer_signal(loop)  # before there are threads
+    if stop_with_stdin:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    _require_shards(cluster, topology)
     sys.argv = sys.argv[:1]  # Faust reads options from it at import
     import faust  # after sys.argv is safe
 
     from streams import bootstrap as wiring  # imports Faust
     from streams import faults  # with the rest
     from streams.codec import Codec  # with the rest
-    from streams.observe import logs  # with the rest
 
     faults.arm_from_environment()
-    if stop_with_stdin:
-        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     logs.configure(verbose=verbose)
     settings = wiring.WorkerSettings(
         worker=name,
@@ -93,11 +100,19 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
         memory_bytes=memory_mib << 20,
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
+    # What was imported and wired is never garbage, and collections that look at it, at every cached row and at every
+    # waiting record cost a quarter of a worker's time (docs/performance.md): look rarely, and only at what came since.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
     faust.Worker(app, loglevel="info" if verbose else "warning", quiet=not verbose).execute_from_commandline()
 
 
 def _require_shards(cluster: Cluster, topology: Topology) -> None:
-    """Raise TopologyError unless the cluster's topics have the shards that this worker is to count on."""
+    """Wait for a broker; raise TopologyError unless the topics have the shards that this worker is to count on.
+
+    The broker has to be waited for here: Faust gives up at its first connection that fails.
+    """
     from streams.adapters.cluster import Cluster as Administration  # imports a Kafka client
     from streams.adapters.cluster_shards import require_shards  # with it
 
@@ -105,11 +120,16 @@ def _require_shards(cluster: Cluster, topology: Topology) -> None:
         async with Administration(cluster.connection, patience_s=_LOOK_SECONDS_MAX) as administration:
             await require_shards(administration, topology)
 
-    loop = asyncio.new_event_loop()  # asyncio.run would take away the one that Faust makes at import
+    loop = asyncio.new_event_loop()  # asyncio.run would take away the one that Faust is given
+    is_told = False
     try:
-        loop.run_until_complete(look())
-    except BrokerUnavailable:  # the worker itself waits for a broker that is away
-        click.echo("no broker answers yet, so the shards were not compared", err=True)
+        while True:
+            try:
+                return loop.run_until_complete(look())
+            except BrokerUnavailable as error:
+                if not is_told:
+                    click.echo(f"waiting for a broker: {error}", err=True)
+                is_told = True
     finally:
         loop.close()
 

@@ -62,7 +62,8 @@ class Split:
         self.frame = whole.frame
         self.head_schema = part_of(whole.schema, 0, at, "Head")
         self.tail_schema = part_of(whole.schema, at, len(fields), "Tail")
-        self._branches = len(first_type) if isinstance(first_type, list) else None
+        self.branches = len(first_type) if isinstance(first_type, list) else 0
+        """Branches of the union that the tail begins with; 0 when it begins with something else."""
 
     def read(self, value: bytes) -> tuple[dict[str, Any], bytes]:
         """Return (head, tail) of a value; raise Undecodable or UnknownSchema when it is no such record.
@@ -107,9 +108,9 @@ class Split:
         The decoder takes -1 for the last branch, as Python's lists do. Carried into a record whose union is
         longer, the same byte would name another branch there; other languages' decoders fail on it.
         """
-        if self._branches is not None and (not tail or tail[0] & 1 or tail[0] >= 2 * self._branches):
+        if self.branches and (not tail or tail[0] & 1 or tail[0] >= 2 * self.branches):
             found = f"branch {tail[:1].hex()}" if tail else "nothing"
-            raise Undecodable(f"{self.whole.name}: expected one of {self._branches} branches, found {found}")
+            raise Undecodable(f"{self.whole.name}: expected one of {self.branches} branches, found {found}")
 
 
 def read_record(source: BytesIO, writer: Schema, reader: Schema | None, name: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from streams.codec.primitives import text
 from streams.errors import RecordError
 from streams.ports import Customised
 from streams.records import Kind, OperationName
-from streams.tables.wire import long, optional_token, text
 
 if TYPE_CHECKING:
     from streams.codec import Codec
@@ -28,6 +28,8 @@ READ_RECEIPTS: Final = "read_receipts"
 
 UNREADABLE: Final = "UNREADABLE"
 """Reason of the tombstone that stands for an update whose bytes cannot be read."""
+
+_CUSTOMISED = frozenset((Kind.POST, Kind.POST_FORM, Kind.MARK_READ))
 
 _KEPT_TAILS = 4_096
 _KEPT_TAIL_BYTES_MAX = 2_048
@@ -62,10 +64,13 @@ class EndpointCustomiser:
         self, endpoint_id: str, parameters: EndpointParameters, update: CanonicalUpdate
     ) -> Customised:
         """Return what the endpoint gets; never raises for an update's content."""
+        tail = update.tail
+        if self._passes(tail, parameters):
+            return Customised(self._framed(endpoint_id, update, tail), is_fallback=False)
         has_read_receipts = READ_RECEIPTS in parameters.capabilities
         profile = Profile(parameters.locale, parameters.media_width_max, has_read_receipts)
-        make = self._kept if len(update.tail) <= _KEPT_TAIL_BYTES_MAX else self._tail
-        tail, is_fallback = make(update.tail, profile)
+        make = self._kept if len(tail) <= _KEPT_TAIL_BYTES_MAX else self._tail
+        tail, is_fallback = make(tail, profile)
         return Customised(self._framed(endpoint_id, update, tail), is_fallback)
 
     def tombstone(self, endpoint_id: str, update: CanonicalUpdate, reason: str) -> bytes:
@@ -74,18 +79,17 @@ class EndpointCustomiser:
         return self._framed(endpoint_id, update, tail)
 
     def _framed(self, endpoint_id: str, update: CanonicalUpdate, tail: bytes) -> bytes:
-        seq = long(update.seq)
-        parts = (
-            self._update.frame,
-            text(update.account_id),
-            long(update.epoch),
-            seq,
-            seq,
-            text(endpoint_id),
-            optional_token(update.token),
-            tail,
-        )
-        return b"".join(parts)
+        return b"".join((self._update.frame, update.place, text(endpoint_id), update.token, tail))
+
+    def _passes(self, tail: bytes, parameters: EndpointParameters) -> bool:
+        """Whether an update is the same for every endpoint, as nearly all are."""
+        try:
+            kind = self._tails.kind(tail)
+        except RecordError:
+            return False
+        if kind is Kind.POST:
+            return not parameters.media_width_max
+        return kind not in _CUSTOMISED
 
     def _tail(self, tail: bytes, profile: Profile) -> CustomTail:
         try:
@@ -106,10 +110,10 @@ class EndpointCustomiser:
                 return CustomTail(self._update.encode_tail({**fields, "content": content}), is_fallback=False)
         if kind == Kind.POST_FORM:
             form = self._content(tail, OperationName.POST_FORM)
-            text = self._forms.text(form["form_id"], form["arguments"], profile.locale)
-            shown = {"form_id": form["form_id"], "locale": text.locale, "text": text.text}
+            found = self._forms.text(form["form_id"], form["arguments"], profile.locale)
+            shown = {"form_id": form["form_id"], "locale": found.locale, "text": found.text}
             content = ("lockstep.FormText", shown)
-            return CustomTail(self._update.encode_tail({**fields, "content": content}), text.is_fallback)
+            return CustomTail(self._update.encode_tail({**fields, "content": content}), found.is_fallback)
         return CustomTail(tail, is_fallback=False)
 
     def _content(self, tail: bytes, name: OperationName) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Delivery:
         endpoints = self._endpoints.get(update.account_id)
         changed = None
         for at, endpoint in enumerate(endpoints):
-            if not endpoint.is_live:
+            if endpoint.is_parked or not endpoint.is_attached:
                 continue
             after = self._delivered(endpoint, update)
             if after is not endpoint:
@@ -75,7 +75,7 @@ class Delivery:
 
     def _delivered(self, endpoint: Endpoint, update: CanonicalUpdate) -> Endpoint:
         seq = update.seq
-        if endpoint.sendable_until(seq) < seq:
+        if endpoint.parameters.window and endpoint.sendable_until(seq) < seq:
             parked = endpoint._replace(is_parked=True, sent=seq - 1)
             self.sender.wake(parked, update.account_id)
             return parked

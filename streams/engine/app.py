@@ -8,7 +8,9 @@ comes from Faust's own co-partitioned assignor, so partition p of every input is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ from mode import Service
 from yarl import URL
 
 from streams.connection import Connection
+from streams.engine.client_repairs import repair_clients
 from streams.engine.transport import Batch, BatchSchema, Consumer, Feeding, GroupMembership, Transport
 
 log = structlog.get_logger("engine")
 
 STOP_SECONDS_MAX = 4.0
 """Seconds that giving the shards away may take at a graceful stop; the whole stop stays below five."""
+END_SECONDS_MAX = 15.0
+"""Seconds after which a process that ends, in order or by an error, is ended whatever still holds it."""
+UNSETTLED_REBALANCES = 3
+"""A worker is stuck when it was out of its group for as long as so many rebalances, each with a dead member, take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +94,7 @@ class Fetching:
 
 def new_app(settings: AppSettings) -> faust.App:
     """Return the app with its transport; agents are added by `feed`."""
+    repair_clients()
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         settings.app,
@@ -115,6 +123,11 @@ def new_app(settings: AppSettings) -> faust.App:
     return app
 
 
+def unsettled_s_max(app: faust.App) -> float:
+    """Seconds after which a worker that is not a settled member of its group is stuck."""
+    return UNSETTLED_REBALANCES * float(app.conf.broker_session_timeout + app.conf.broker_rebalance_timeout)
+
+
 def membership_of(app: faust.App, members: Callable[[str], Awaitable[Any]]) -> GroupMembership:
     """Return what the app's consumer knows of its group; `members` asks the cluster for the group's client ids."""
     return GroupMembership(app, members)
@@ -138,6 +151,19 @@ def _agent(feeding: Feeding) -> Callable[[AsyncIterator[Batch]], Awaitable[None]
     return agent
 
 
+async def run_beside(main: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
+    """Run to the end of `main`; the others run until then. The first error of any of them ends all, and is raised."""
+    tasks = [asyncio.ensure_future(one) for one in (main, *others)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def serve(app: faust.App, run: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
     """Run a coroutine for as long as the app lives; `stop` is awaited, within a bound, before the consumer goes."""
 
@@ -154,13 +180,22 @@ def serve(app: faust.App, run: Callable[[], Awaitable[None]], stop: Callable[[],
                 raise
             except BaseException as error:
                 log.exception("engine.worker_failed")
+                _end_for_sure()
                 await app.crash(error)
                 raise
 
         async def on_stop(self) -> None:
+            _end_for_sure()
             try:
                 await asyncio.wait_for(stop(), STOP_SECONDS_MAX)
             except TimeoutError:
                 log.warning("engine.stop_took_too_long")
 
     app.service(Serving)
+
+
+def _end_for_sure() -> None:
+    """End the process in a while, if it does not end by itself: what is stuck may hold up an orderly end too."""
+    timer = threading.Timer(END_SECONDS_MAX, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

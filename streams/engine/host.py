@@ -3,8 +3,10 @@
 One transactional producer a worker; one transaction covers every shard that has something to do. Order of effects in
 a unit: 1. stages run, everything staged; 2. outputs, changelog and progress in one transaction; 3. each shard's rows
 and markers in one local batch. A crash after 1 leaves nothing; between 2 and 3 a store that is behind the log and is
-brought up at the next opening. Any doubt about a transaction ends the transactional id: it is fenced, every shard is
-dropped and opened again under a new id. Tested in tests/engine and, with kills between all steps, in tests/chaos.
+brought up at the next opening. While a unit is in 2 and 3, the next is in 1: it takes what arrives meanwhile, and
+nothing of it is sent before the one in front is decided. Any doubt about a transaction ends the transactional id: it
+is fenced, every shard is dropped and opened again under a new id. Tested in tests/engine and, with kills between all
+steps, in tests/chaos.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from aiokafka.errors import KafkaError
 
 from streams import faults
 from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, ClusterView, Openings, Rows
-from streams.engine.producer import CommitInDoubt, TransactionalProducer, fence
+from streams.engine.producer import CommitInDoubt, Ends, TransactionalProducer, fence
 from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
 from streams.engine.settings import HostSettings, ShardStatus
-from streams.engine.shard import Output, Shard
+from streams.engine.shard import Shard
 from streams.engine.store import wipe
+from streams.engine.stuck import drop_in_time
 from streams.engine.takeover import Membership, release_row
 from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
 from streams.ports import Record
@@ -61,7 +64,10 @@ class Host:
         self.settings = settings
         self.membership = membership
         self._fetching = fetching
-        self._changelogs = {table.byte[0]: table.changelog for table in TABLES}
+        topics = {Changelog.STATE: settings.state_topic, Changelog.LEDGER: settings.ledger_topic}
+        self._changelogs = {
+            table.byte[0]: topics[table.changelog] for table in TABLES if table.changelog in topics
+        }
         self._own_topics = {settings.state_topic, settings.ledger_topic, Changelog.INBOX_UPDATES.value}
         self.shards: dict[int, Shard] = {}
         self.status: dict[int, ShardStatus] = {}
@@ -80,10 +86,13 @@ class Host:
             adopt=self._adopt,
             fail=self._fail,
         )
+        self.losses = self._openings.losses
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
-        self._unit = asyncio.Lock()
-        """Held from a unit's first record to its local batch, and by whatever else commits or removes a shard."""
+        self._transaction = asyncio.Lock()
+        """Held from a transaction's begin to the local batches, and by whatever else removes a shard."""
+        self._unit_records = 0
+        """Records in the unit in the making."""
         self._failure: BaseException | None = None
         """Why the present transactional id has to end; raised by `_serve`."""
         self._stopping = False
@@ -120,7 +129,10 @@ class Host:
     # -- Life --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until `stop`. Raises only for bugs and settings; everything a cluster can do is waited out."""
+        """Serve until `stop`. Raises only for bugs and settings; everything a cluster can do is waited out.
+
+        Raises WorkerStuck when what was under way cannot be ended.
+        """
         wait_s = BACK_OFF_S_FIRST
         while not self._stopping:
             owner = f"{self.settings.app}.{self.settings.worker}.{uuid.uuid4().hex[:12]}"
@@ -131,7 +143,7 @@ class Host:
             except IN_DOUBT as error:
                 self.broker = f"waiting: {error}"
                 log.warning("engine.unit_in_doubt", owner=owner, reason=str(error))
-                await self._drop_everything()
+                await drop_in_time(self._drop_everything())
                 await self._fence_own(owner)
                 wait_s = BACK_OFF_S_FIRST if self.counters["engine.units"] > units_before else wait_s
                 await asyncio.sleep(wait_s)
@@ -143,7 +155,7 @@ class Host:
         self._work.set()
         await self._openings.cancel()
         self._openings.keep(())
-        async with self._unit:
+        async with self._transaction:
             try:
                 await self._release(list(self.shards))
             except IN_DOUBT as error:
@@ -159,9 +171,9 @@ class Host:
 
         The shard serves nothing meanwhile. Raises ShardNotOpen.
         """
-        async with self._unit:
+        async with self._transaction:
             shard = self.shards.get(number)
-            if shard is None or shard.overlay.staged or self._failure is not None:
+            if shard is None or self._failure is not None:
                 raise ShardNotOpen(
                     f"shard {number} is not open on {self.settings.worker} now; see `lockstep status`"
                 )
@@ -194,19 +206,28 @@ class Host:
             await producer.close()
             raise
         self._producer, self._failure, self.broker = producer, None, "up"
+        self._unit_records = 0
         log.info("engine.producer_ready", owner=owner)
 
     async def _serve(self, owner: str) -> None:
-        while not self._stopping:
-            await self._give_away()
-            self._openings.start(self._assigned - self.shards.keys(), owner)
-            if not any(shard.has_work for shard in self.shards.values()):
-                await self._work.wait()
-            self._work.clear()
-            if self._failure is not None:
-                raise self._failure
-            async with self._unit:
-                await self._run_unit()
+        committing: asyncio.Task[None] | None = None
+        try:
+            while not self._stopping:
+                await self._give_away()
+                self._openings.start(self._assigned - self.shards.keys(), owner)
+                if not self._can_run:
+                    await self._work.wait()
+                self._work.clear()
+                if self._failure is not None:
+                    raise self._failure
+                await self._run_stages()
+                is_idle = committing is None or committing.done()
+                if is_idle and any(shard.has_unit for shard in self.shards.values()):
+                    committing = asyncio.create_task(self._commit())
+                    committing.add_done_callback(lambda _: self._work.set())
+        finally:
+            if committing is not None:
+                await asyncio.gather(committing, return_exceptions=True)  # what failed is `_failure`
 
     def _fail(self, error: BaseException) -> None:
         """End the present transactional id, or, when it is a bug, the worker."""
@@ -215,25 +236,28 @@ class Host:
 
     # -- Units ---------------------------------------------------------------------------------------------------------
 
-    async def _run_unit(self) -> None:
+    @property
+    def _can_run(self) -> bool:
+        """Whether a record is waiting and the unit in the making has room for it."""
+        return self._unit_records < self.settings.unit_records_max and any(
+            shard.has_work for shard in self.shards.values()
+        )
+
+    async def _run_stages(self) -> None:
+        """Run what has arrived into the unit in the making, as far as that may grow."""
         settings = self.settings
         over_at = time.monotonic() + settings.unit_seconds_max
-        budget = settings.unit_records_max
-        busy: list[Shard] = []
         for shard in self._in_turn():
-            if not shard.has_work:
-                continue
-            try:
-                budget -= shard.run(max(budget, 1), lambda: time.monotonic() > over_at)
-            except StoreError as error:
-                self._lose(shard, error)
-                continue
-            busy.append(shard)
-            await asyncio.sleep(0)
+            budget = settings.unit_records_max - self._unit_records
             if budget <= 0 or time.monotonic() > over_at:
                 break
-        if busy:
-            await self._commit(busy)
+            if not shard.has_work or self.shards.get(shard.number) is not shard:
+                continue
+            try:
+                self._unit_records += shard.run(budget, lambda: time.monotonic() > over_at)
+            except StoreError as error:
+                self._lose(shard, error)
+            await asyncio.sleep(0)
 
     def _in_turn(self) -> list[Shard]:
         """Return the shards, another one first each time, so that a full unit starves nobody."""
@@ -243,47 +267,48 @@ class Host:
         first = self.counters["engine.units"] % len(numbers)
         return [self.shards[number] for number in numbers[first:] + numbers[:first]]
 
-    async def _commit(self, busy: Sequence[Shard]) -> None:
-        assert self._producer is not None  # units run only between _begin and _drop_everything
-        outputs: list[Output] = []
-        for shard in busy:
-            shard.stage_progress()
-            outputs += shard.outputs
-            outputs += self._changelog(shard)
-        ends = await self._producer.commit(outputs)
-        self.counters["engine.units"] += 1
-        self.counters["engine.outputs"] += len(outputs)
-        for shard in busy:
-            markers = {topic: end for (topic, partition), end in ends.items() if partition == shard.number}
+    async def _commit(self) -> None:
+        """Seal the unit in the making, commit it, and write it to the local stores."""
+        async with self._transaction:
+            producer = self._usable_producer()
+            busy = [shard for shard in self.shards.values() if shard.has_unit]
+            outputs = [output for shard in busy for output in shard.seal(self._changelogs)]
+            self._unit_records = 0
+            self._work.set()
             try:
-                counted = shard.committed(
-                    {topic: markers[topic] for topic in self._own_topics & markers.keys()}
-                )
-            except StoreError as error:
-                self._lose(shard, error)
-                continue
-            for metric, amount in counted:
-                self.counters[metric] += amount
+                ends = await producer.commit(outputs)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            self.counters["engine.units"] += 1
+            self.counters["engine.outputs"] += len(outputs)
+            for shard in busy:
+                if self.shards.get(shard.number) is shard:  # its store may have failed meanwhile
+                    self._write_locally(shard, ends)
         faults.point("unit.after_local_batch")
 
-    def _changelog(self, shard: Shard) -> Iterable[Output]:
-        state, ledger, number = self.settings.state_topic, self.settings.ledger_topic, shard.number
-        changelogs = self._changelogs
-        for key, value in shard.overlay.staged.items():
-            changelog = changelogs[key[0]]
-            if changelog is Changelog.STATE:
-                yield state, number, key, value
-            elif changelog is Changelog.LEDGER and value is not None:
-                yield ledger, number, key, value
+    def _usable_producer(self) -> TransactionalProducer:
+        """Return the producer; raise CommitInDoubt when its id has ended, or is about to."""
+        if self._producer is None or self._failure is not None:
+            raise CommitInDoubt("the transactional id has ended")
+        return self._producer
+
+    def _write_locally(self, shard: Shard, ends: Ends) -> None:
+        markers = {topic: end for (topic, partition), end in ends.items() if partition == shard.number}
+        try:
+            counted = shard.committed({topic: markers[topic] for topic in self._own_topics & markers.keys()})
+        except StoreError as error:
+            self._lose(shard, error)
+        else:
+            self.counters.update(counted)
 
     # -- Taking over and letting go ------------------------------------------------------------------------
 
     async def _commit_claim(self, number: int, rows: Rows) -> None:
-        async with self._unit:
-            if self._producer is None:
-                raise CommitInDoubt("the transactional id has ended")
+        async with self._transaction:
+            producer = self._usable_producer()
             try:
-                await self._producer.commit((self.settings.state_topic, number, *row) for row in rows)
+                await producer.commit((self.settings.state_topic, number, *row) for row in rows)
             except CommitInDoubt as error:
                 self._fail(error)
                 raise
@@ -299,14 +324,14 @@ class Host:
         """Release what was assigned to somebody else."""
         lost = [number for number in self.shards if number not in self._assigned]
         if lost:
-            async with self._unit:
+            async with self._transaction:
                 await self._release(lost)
 
     async def _release(self, numbers: Sequence[int]) -> None:
         if not numbers or self._producer is None:
             return
         state, generation = self.settings.state_topic, self.membership.generation
-        await self._producer.commit(
+        await self._usable_producer().commit(
             (state, number, *release_row(self.shards[number].claim_number, generation)) for number in numbers
         )
         for number in numbers:
@@ -326,7 +351,7 @@ class Host:
 
     async def _drop_everything(self) -> None:
         await self._openings.cancel()
-        async with self._unit:
+        async with self._transaction:
             for number in self.shards:
                 self._hold(number)
                 self.status[number] = ShardStatus()

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.engine.claims import ClaimLog
+from streams.engine.losses import Losses
 from streams.engine.opening import GiveWay, Won
 from streams.engine.producer import CommitInDoubt, fence
 from streams.engine.rebuilding import Comparison
@@ -32,6 +33,9 @@ log = structlog.get_logger("engine")
 
 BACK_OFF_S_FIRST = 0.1
 BACK_OFF_S_MAX = 5.0
+STALL_SECONDS_MAX = 300.0
+"""An opening that read nothing for so long hangs, or waits for somebody's transaction, which it may do anew.
+Long enough for a look through a whole store after a rebuild."""
 
 Rows = list[tuple[bytes, bytes | None]]
 
@@ -78,6 +82,7 @@ class Openings:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.fenced: set[str] = set()
         """Transactional ids that this worker has fenced; each is used once, so for ever."""
+        self.losses = Losses()
         self.comparisons: dict[int, Comparison] = {}
         """Shards that are being rebuilt: who wants to look at the store before the shard takes a record."""
 
@@ -96,6 +101,7 @@ class Openings:
             self._tasks.pop(number).cancel()
         for number in [number for number in self.comparisons if number not in numbers]:
             self.comparisons.pop(number).abandon()
+        self.losses.keep(numbers)
 
     async def cancel(self) -> None:
         """Cancel every opening and wait for its end."""
@@ -113,7 +119,7 @@ class Openings:
         wait_s = BACK_OFF_S_FIRST
         while True:
             try:
-                shard = await self._try_open(number, owner)
+                shard = await self._try_open_unless_stalled(number, owner)
             except CommitInDoubt:
                 return
             except (KafkaError, LockstepError, OSError) as error:
@@ -138,6 +144,22 @@ class Openings:
         if isinstance(error, StoreDamaged):
             wipe(self.path(number))
         return BACK_OFF_S_MAX if isinstance(error, TrimmedBelowProgress) else wait_s
+
+    async def _try_open_unless_stalled(self, number: int, owner: str) -> Shard | None:
+        """Raise TimeoutError when nothing was read for a while: a new attempt has new connections."""
+        opening = asyncio.create_task(self._try_open(number, owner), name=f"try to open shard {number}")
+        rows_before = -1
+        try:
+            while not opening.done():
+                rows = self._status.get(number, ShardStatus()).rows_read
+                if rows == rows_before:
+                    raise TimeoutError(f"nothing was read for {STALL_SECONDS_MAX:g} s")
+                rows_before = rows
+                await asyncio.wait({opening}, timeout=STALL_SECONDS_MAX)
+            return opening.result()
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
 
     async def _try_open(self, number: int, owner: str) -> Shard | None:
         settings = self._settings
@@ -181,6 +203,7 @@ class Openings:
         starts = await self._cluster.beginning_offsets(partitions)
         ends = await self._high_watermarks(partitions)
         ids = await self._cluster.topic_ids(shard.inputs)
+        self.losses.settle(shard, {one.topic: starts[one] for one in partitions})
         for one in partitions:
             lost = shard.begin_input(one.topic, starts[one], ends[one], ids[one.topic])
             if lost is not None:

@@ -6,8 +6,11 @@
 /lockstep/tables/NAME/KEY   rows of a table whose key begins with KEY (an account, a thread, ...)
 /lockstep/rebuild/SHARD   POST only: wipe the shard's store, restore it from the topics, compare
 
-All but the last only look; nothing here takes part in processing. The last wants the header X-Lockstep, which no
-form of a web page elsewhere can send. Tested in tests/e2e.
+/lockstep/losses   what shards that are closed by TRIMMED_BELOW_PROGRESS have lost
+/lockstep/losses/SHARD/TOPIC/PROGRESS/LOG_START   POST only: accept just that loss
+
+What is not POST only looks. POST wants the header X-Lockstep, which no form of a web page elsewhere can send.
+Tested in tests/e2e.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from faust.web import Request, Response, View
 
 from streams.engine.app import Fetching
 from streams.engine.host import Host
+from streams.engine.losses import Loss, NoSuchLoss
 from streams.engine.rebuilding import Rebuilt, ShardNotOpen
 from streams.engine.shard import Shard
 from streams.tables import TABLES, TableSpec
@@ -130,6 +134,7 @@ def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
 
     del AgentsPage, TablesPage, RowsPage  # registered by the decorator
     _add_rebuild_page(app, host)
+    _add_loss_pages(app, host)
 
 
 def _add_rebuild_page(app: faust.App, host: Host) -> None:
@@ -151,6 +156,35 @@ def _add_rebuild_page(app: faust.App, host: Host) -> None:
             return self.json(_rebuilt(int(shard), rebuilt))
 
     del RebuildPage  # registered by the decorator
+
+
+def _add_loss_pages(app: faust.App, host: Host) -> None:
+    @app.page("/lockstep/losses")
+    class LossesPage(View):
+        """GET what shards wait for."""
+
+        async def get(self, request: Request) -> Response:  # noqa: ARG002  # Faust's signature
+            return self.json({"losses": [loss._asdict() for loss in host.losses.all()]})
+
+    @app.page("/lockstep/losses/{shard}/{topic}/{progress}/{log_start}")
+    class LossPage(View):
+        """POST: accept a loss; the shard is opened at its next attempt."""
+
+        async def post(
+            self, request: Request, shard: str, topic: str, progress: str, log_start: str
+        ) -> Response:
+            if "X-Lockstep" not in request.headers:
+                return self.json({"error": "NO_HEADER", "detail": "send the header X-Lockstep"}, status=403)
+            numbers = (shard, progress, log_start)
+            if not all(number.isdecimal() for number in numbers):
+                return self.json({"error": "NO_SUCH_LOSS", "detail": f"{numbers}: no numbers"}, status=404)
+            try:
+                host.losses.accept(Loss(int(shard), topic, int(progress), int(log_start)))
+            except NoSuchLoss as error:
+                return self.json({"error": error.code, "detail": str(error)}, status=409)
+            return self.json({"accepted": True})
+
+    del LossesPage, LossPage  # registered by the decorator
 
 
 def _rebuilt(shard: int, rebuilt: Rebuilt) -> dict[str, Any]:

@@ -27,6 +27,8 @@ aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
 BATCH_BYTES = 900_000
 """Bytes in one produce batch: below RECORD_BYTES_MAX, which topics take."""
 _CLOSE_SECONDS_MAX = 2.0
+_START_SECONDS_MAX = 15.0
+"""aiokafka would look for a coordinator for ever; a new client may find it at once."""
 
 Outputs = Iterable[tuple[str, int, bytes | None, bytes | None]]
 """Topic, partition, key, value."""
@@ -46,16 +48,28 @@ class TransactionalProducer:
     def __init__(self, connection: Connection, transactional_id: str, timeout_ms: int) -> None:
         self.transactional_id = transactional_id
         self._producer = _new_producer(connection, transactional_id, timeout_ms)
+        self._commit_s_max = 2 * timeout_ms / 1000
+        """By then the broker has aborted what it knew of."""
 
     async def start(self) -> None:
-        """Initialise the id: everything that its former user left open is aborted."""
-        await self._producer.start()
+        """Initialise the id: everything that its former user left open is aborted. Raises TimeoutError too."""
+        async with asyncio.timeout(_START_SECONDS_MAX):
+            await self._producer.start()
 
     async def commit(self, outputs: Outputs) -> Ends:
         """Write all records in one transaction and return where they ended.
 
-        Raises CommitInDoubt whenever the outcome is anything but a plain success.
+        Raises CommitInDoubt whenever the outcome is anything but a plain success, and when there is none in time.
         """
+        try:
+            async with asyncio.timeout(self._commit_s_max):
+                return await self._commit(outputs)
+        except TimeoutError as error:
+            raise CommitInDoubt(
+                f"{self.transactional_id}: no outcome within {self._commit_s_max:g} s"
+            ) from error
+
+    async def _commit(self, outputs: Outputs) -> Ends:
         producer = self._producer
         try:
             faults.point("unit.before_begin")
@@ -107,10 +121,14 @@ class TransactionalProducer:
 
 
 async def fence(connection: Connection, transactional_id: str, timeout_ms: int) -> None:
-    """Abort what this id has open and refuse everything it tries from now on; done when the broker has answered."""
+    """Abort what this id has open and refuse everything it tries from now on; done when the broker has answered.
+
+    Raises KafkaError, or TimeoutError when there is no answer in time: do it again.
+    """
     producer = _new_producer(connection, transactional_id, timeout_ms)
     try:
-        await producer.start()
+        async with asyncio.timeout(_START_SECONDS_MAX):
+            await producer.start()
     finally:
         await _close(producer)
 
@@ -128,8 +146,15 @@ def _new_producer(connection: Connection, transactional_id: str, timeout_ms: int
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    closing = asyncio.ensure_future(producer.stop())
-    done, _ = await asyncio.wait({closing}, timeout=_CLOSE_SECONDS_MAX)
-    if not done:
+    for close in (producer.stop, producer.client.close):
+        closing = asyncio.ensure_future(close())
+        closing.add_done_callback(_forget)
+        done, _ = await asyncio.wait({closing}, timeout=_CLOSE_SECONDS_MAX)
+        if done:
+            return
         closing.cancel()
-    await asyncio.gather(closing, return_exceptions=True)
+
+
+def _forget(closing: asyncio.Future[None]) -> None:
+    if not closing.cancelled():
+        closing.exception()  # whatever it was: who is fenced needs no orderly end

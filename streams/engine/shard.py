@@ -1,8 +1,9 @@
 """A shard: partition p of every pipeline topic, with its state, its inputs, its clock and what its stages sent.
 
 Implements ports.Shard. `run` works on what the inputs have fetched, record by record, and leaves the effects staged:
-rows in the overlay, outputs in a list. Nothing is visible to anybody until the worker's unit of work commits; a
-record that fails is taken back whole and becomes a dead letter.
+rows in the overlay, outputs in a list. `seal` ends the unit and gives what it sends; while it commits, `run` may go on
+with the next. Nothing is visible to anybody until the worker's unit of work commits; a record that fails is taken back
+whole and becomes a dead letter.
 Tested in tests/contract/test_shard_contract.py and tests/engine/test_shard.py.
 """
 
@@ -17,7 +18,7 @@ from streams.codec import Format
 from streams.engine.overlay import Overlay
 from streams.engine.store import Store
 from streams.errors import Oversize, RecordError, TrimmedBelowProgress
-from streams.ids import shard_of
+from streams.ids import placing
 from streams.limits import DEAD_LETTER_BYTES_MAX, EXPANSION_STEP, RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
 from streams.ports import DONE, Record, Stage
 from streams.tables import CLOCK, INPUTS, PROGRESS
@@ -84,7 +85,7 @@ class Input:
             raise TrimmedBelowProgress(
                 f"{self.topic} begins at {log_start}, but this shard has processed only up to {self.next_offset}: "
                 f"{log_start - self.next_offset} records were trimmed unread; the shard stays closed until an "
-                "operator accepts the loss (docs/operations.md, TRIMMED_BELOW_PROGRESS)"
+                "operator accepts the loss (`lockstep accept-loss`)"
             )
 
 
@@ -95,17 +96,18 @@ class Shard:
         self.number = number
         self.store = store
         self.settings = settings
+        self.shard_of = placing(settings.shards)
         self.overlay = Overlay(store)
         self.state = self.overlay
         self.inputs: dict[str, Input] = {}
         self.outputs: list[Output] = []
         self.counters: Counter[str] = Counter()
-        self._counted: list[tuple[str, int]] = []
+        self._counted: list[str] = []
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
-        self._staged_to: dict[str, int] = {}
+        self._sealed_to: dict[str, int] = {}
+        self._sealed_counted: list[str] = []
         self._topic_ids: dict[str, bytes] = {}
-        self._begins_anew = False
         self.now_ms = 0
         self._hold_until_ms = 0
         clock = self.overlay.get(CLOCK.byte)
@@ -137,9 +139,15 @@ class Shard:
             lost = one.next_offset
             one.begin_anew()
             self._advanced.add(topic)
-            self._begins_anew = True
         one.begin_at(log_start)
         return lost
+
+    def accept_loss(self, topic: str, log_start: int) -> None:
+        """Pass over what an operator gave up: go on at the log's start, which the next unit writes down."""
+        one = self.inputs[topic]
+        one.next_offset = one.fetched_to = log_start
+        one.cursor = DONE
+        self._advanced.add(topic)
 
     # -- ports.Shard ---------------------------------------------------------------------------------------------
 
@@ -170,11 +178,11 @@ class Shard:
         self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
         self.count("engine.dead_letters")
 
-    def shard_of(self, key: str) -> int:
-        return shard_of(key, self.settings.shards)
-
     def count(self, metric: str, amount: int = 1) -> None:
-        self._counted.append((metric, amount))
+        if amount == 1:
+            self._counted.append(metric)
+        else:
+            self._counted += [metric] * amount
 
     # -- Input -----------------------------------------------------------------------------------------------------
 
@@ -207,8 +215,8 @@ class Shard:
 
     @property
     def has_work(self) -> bool:
-        """Whether a record is waiting or half done, or an input begins anew and that is not committed yet."""
-        return self._begins_anew or any(one.pending for one in self.inputs.values())
+        """Whether a record is waiting or half done."""
+        return any(one.pending for one in self.inputs.values())
 
     # -- Unit of work ------------------------------------------------------------------------------------------------
 
@@ -230,21 +238,22 @@ class Shard:
     def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool]) -> int:
         stage = self._stages[one.topic]
         is_clock = one.topic in self.settings.clock_topics
-        pending, overlay = one.pending, self.overlay
-        done = 0
+        # Measured hot loop: everything that can be is a local name.
+        pending, outputs, counted = one.pending, self.outputs, self._counted
+        process, mark, roll_back = stage.process, self.overlay.mark, self.overlay.roll_back
+        cursor, done = one.cursor, 0
         while pending and done < budget:
             record = pending[0]
             if is_clock and record.timestamp > self.now_ms:
                 self._advance_clock(record.timestamp)
-            mark, outputs_before, counted_before = overlay.mark(), len(self.outputs), len(self._counted)
+            before, outputs_before, counted_before = mark(), len(outputs), len(counted)
             try:
-                cursor = stage.process(record, one.cursor)
+                cursor = process(record, cursor)
             except RecordError as error:
-                overlay.roll_back(mark)
-                del self.outputs[outputs_before:], self._counted[counted_before:]
+                roll_back(before)
+                del outputs[outputs_before:], counted[counted_before:]
                 self.dead_letter(record, error.code, str(error))
                 cursor = DONE
-            one.cursor = cursor
             if cursor:
                 done += EXPANSION_STEP
             else:
@@ -254,12 +263,35 @@ class Shard:
                 one.next_offset = record.offset + 1
             if not done & 63 and is_over():
                 break
+        one.cursor = cursor
         self._advanced.add(one.topic)
         return done
 
-    def stage_progress(self) -> None:
+    @property
+    def has_unit(self) -> bool:
+        """Whether something was done, or an input begins anew, and no commit covers it yet."""
+        return bool(self._advanced)
+
+    def seal(self, changelogs: Mapping[int, str]) -> list[Output]:
+        """End the unit in the making and return what it sends, with the changelog of its rows.
+
+        `changelogs`: first byte of a key -> topic; other rows have none. What is run from now on belongs to the next
+        unit, which must not be sealed before this one is committed.
+        """
+        self._stage_progress()
+        self.overlay.seal()
+        outputs, self.outputs = self.outputs, []
+        self._sealed_counted, self._counted = self._counted, []
+        number = self.number
+        for key, value in self.overlay.sealed.items():
+            topic = changelogs.get(key[0])
+            if topic is not None:
+                outputs.append((topic, number, key, value))
+        return outputs
+
+    def _stage_progress(self) -> None:
         """Put the progress of every advanced input, and the clock, among the unit's writes."""
-        self._staged_to = {topic: self.inputs[topic].next_offset for topic in self._advanced}
+        self._sealed_to = {topic: self.inputs[topic].next_offset for topic in self._advanced}
         for topic in self._advanced:
             one = self.inputs[topic]
             self.overlay.put(progress_key(topic), progress_row(one.next_offset, one.cursor))
@@ -270,15 +302,12 @@ class Shard:
         if self._advanced & self.settings.clock_topics:
             self.overlay.put(CLOCK.byte, _CLOCK.pack(_VERSION, self.now_ms, self._hold_until_ms))
         self._advanced.clear()
-        self._begins_anew = False
 
-    def committed(self, markers: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Write the unit to the local store; return what was counted."""
+    def committed(self, markers: Mapping[str, int]) -> Sequence[str]:
+        """Write the sealed unit to the local store; return what it counted: the name of each event."""
         self.overlay.committed(dict(markers))
-        self.committed_to |= self._staged_to
-        self.outputs = []
-        counted, self._counted = self._counted, []
-        return counted
+        self.committed_to |= self._sealed_to
+        return self._sealed_counted
 
     def _advance_clock(self, to_ms: int) -> None:
         """Move the shard clock; a jump holds expiry until the clock has moved on in small steps (D20)."""

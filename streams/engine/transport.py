@@ -12,12 +12,15 @@ Tested through everything in tests/e2e.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import faust
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
@@ -29,6 +32,8 @@ from streams.ports import Record
 if TYPE_CHECKING:
     from faust.types import AppT, EventT, Message
 
+log = structlog.get_logger("engine")
+
 _FETCH_WAIT_MS = 20
 _METADATA_AGE_MS = 3_000
 """Stock is five minutes: as long would a topic that was deleted and made anew stay unassigned."""
@@ -37,6 +42,8 @@ _BATCH_RECORDS_MAX = 4_000
 _WAIT_S = 1.0
 _LOST_AFTER_S = 1.0
 """A batch that was handed over so long ago and did not arrive never will."""
+_WAITS_S_SAID = 5.0
+"""After how long it is said that the group does not take the worker in."""
 _WAIT_S_HELD = 0.1
 """How long to wait for records while some partition is held or full: that may change without a record arriving."""
 
@@ -164,7 +171,9 @@ class Consumer(driver.Consumer):
 
     async def hint(self, offsets: dict[tuple[str, int], int]) -> None:
         """Write progress as group offsets, for ordinary lag tools; nothing of ours reads them."""
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
+        consumer = self._thread._consumer  # noqa: SLF001  # the driver offers no accessor
+        if consumer is None:
+            return
         assigned = consumer.assignment()
         known = {TopicPartition(*place): offset for place, offset in offsets.items()}
         known = {one: offset for one, offset in known.items() if one in assigned}
@@ -198,8 +207,9 @@ class Consumer(driver.Consumer):
         )
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage[Any, Any]]]:  # noqa: ARG002  # Faust's signature
+        self._take_errors()
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow, timeout=_WAIT_S)
             return
         feeding = self.feeding
         consumer = self._thread._ensure_consumer()  # noqa: SLF001  # the driver offers no accessor
@@ -221,6 +231,19 @@ class Consumer(driver.Consumer):
             self._positions[(topic, partition)] = records[-1].offset + 1
             self._handed_over_at[(topic, partition)] = time.monotonic()
             yield TP(topic, partition), _message(Batch(topic, partition, start, records), generation_id)
+
+    def _take_errors(self) -> None:
+        """Take what stopped the coordination, which goes on when somebody did; raise only when it has ended.
+
+        aiokafka hands such an error to whoever fetches next, and waits: for ever, when nobody fetches in a rebalance.
+        """
+        coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001  # aiokafka offers no accessor
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            if coordinator._coordination_task.done():  # noqa: SLF001  # as above
+                raise
+            log.warning("engine.group_failed", reason=repr(error))
 
     def _ask_for_lost(self, wanted: Iterable[TopicPartition]) -> None:
         """Say where the fetching stands when nothing came for a while: whoever is behind that seeks back.
@@ -271,6 +294,8 @@ class GroupMembership:
     def __init__(self, app: AppT, members: Callable[[str], Any]) -> None:
         self._app = app
         self._members = members
+        self._waits_since: float | None = None
+        """When `confirm` began to say no; infinite once that was said aloud."""
 
     @property
     def generation(self) -> int:
@@ -287,7 +312,26 @@ class GroupMembership:
             return False  # our own former life: the static membership is ours, there is nobody to wait for
         return worker in await self._members(self._app.conf.id)
 
+    async def is_settled(self) -> bool:
+        """Ask the cluster, and look at the consumer without touching it; raises when no broker answers."""
+        members = await self._members(self._app.conf.id)
+        coordinator = self._coordinator()
+        return (
+            self._app.conf.broker_client_id in members
+            and coordinator is not None
+            and not coordinator._coordination_task.done()  # noqa: SLF001  # aiokafka offers no accessor
+            and 0 <= coordinator.generation == self.generation
+        )
+
     async def confirm(self) -> bool:
+        is_member = await self._confirmed()
+        since = self._waits_since = None if is_member else self._waits_since or time.monotonic()
+        if since is not None and time.monotonic() - since > _WAITS_S_SAID:
+            self._waits_since = math.inf
+            log.warning("engine.waits_for_group", member=self._app.conf.broker_client_id)
+        return is_member
+
+    async def _confirmed(self) -> bool:
         coordinator = self._coordinator()
         if coordinator is None or coordinator.generation < 0 or coordinator.coordinator_id is None:
             return False

@@ -17,19 +17,21 @@ Tested in tests/fanout/ and tests/properties/test_threads.py.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from streams.codec.primitives import NO_TOKEN, NULL, PRESENT, long, text
 from streams.errors import MissingKey, Oversize, Undecodable, WrongPartition
 from streams.fanout.admission import Admitted, Asked, Refused, decide
+from streams.fanout.operation import Operation, OperationReader
+from streams.ids import MESSAGE_ID_BYTES
 from streams.limits import EXPANSION_STEP, RECIPIENTS_MAX
 from streams.ports import DONE
 from streams.records import Kind
 from streams.tables.tails import Tails, kind_of_operation, tail_of_operation
-from streams.tables.threads import Thread, ThreadsTable
-from streams.tables.wire import NO_TOKEN, long, optional_token, text
+from streams.tables.threads import Members, Thread, ThreadsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from streams.codec import Codec
     from streams.ports import Record, Shard
@@ -39,13 +41,10 @@ MESSAGES = "thread.messages"
 APPENDS = "inbox.appends"
 REFUSALS = "ingest.refusals"
 
-NO_MEMBERS = b"\x00"
-"""created_with of an operation that creates nothing: branch 0 of the union, which is null."""
-
 _CURSOR = struct.Struct(">BQI")
 _CURSOR_VERSION = 1
-_TARGET = slice(1, 17)
-"""Where an encoded edit or delete names its message: after the branch number, 16 bytes (Avro fixed)."""
+_TARGET = slice(1, 1 + MESSAGE_ID_BYTES)
+"""Where an encoded edit or delete names its message: after the branch number (Avro fixed)."""
 
 assert RECIPIENTS_MAX <= EXPANSION_STEP, "the members that one operation removes fit its first step"
 
@@ -60,88 +59,81 @@ class FanoutStage:
         self._shard = shard
         self._threads = ThreadsTable(shard.state)
         self._tails = Tails(codec)
-        self._operation = codec["ThreadOperation"].split("operation")
-        self._message = codec["ThreadMessage"].split("message_id")
+        self._reader = OperationReader(codec)
+        self._message_frame = codec["ThreadMessage"].frame
         self._append_frame = codec["InboxAppend"].frame
         self._refusal = codec["Refusal"]
 
     def process(self, record: Record, cursor: bytes) -> bytes:
         """Implements ports.Stage."""
-        head, operation = self._read(record)
-        if cursor != DONE:
-            _, position, start = _CURSOR.unpack(cursor)
-            thread = self._threads.get(head["thread_id"])
-            assert thread is not None, "a thread with an operation under way exists"
-            return self._expand(
-                head, tail_of_operation(head, position, operation), thread, start, EXPANSION_STEP
-            )
-        asked = self._asked(head, operation)
-        thread = self._threads.get(asked_thread := head["thread_id"])
-        members = None if thread is None else self._threads.members(asked_thread, thread)
-        verdict = decide(asked, members)
-        if isinstance(verdict, Refused):
-            self._refuse(head, verdict)
-            return DONE
-        return self._admit(head, operation, thread or Thread(0, 0), verdict)
-
-    def _read(self, record: Record) -> tuple[dict[str, Any], bytes]:
         if record.value is None:
             raise Undecodable("the record has no value")
-        head, operation = self._operation.read(record.value)
-        thread_id = head["thread_id"]
+        operation = self._reader.read(record.value)
+        thread_id = operation.thread_id
+        self._check_place(record, thread_id)
+        thread = self._threads.get(thread_id)
+        members = self._threads.members(thread_id, thread or _NOBODY)
+        if cursor != DONE:
+            _, position, start = _CURSOR.unpack(cursor)
+            assert thread is not None, "a thread with an operation under way exists"
+            tail = tail_of_operation(operation, position, operation.content)
+            return self._expand(operation, tail, position, members, (start, EXPANSION_STEP))
+        verdict = decide(self._asked(operation), None if thread is None else members)
+        if isinstance(verdict, Refused):
+            self._refuse(record.value, operation.account_id, verdict)
+            return DONE
+        return self._admit(operation, (thread or _NOBODY).position + 1, members, verdict)
+
+    def _check_place(self, record: Record, thread_id: str) -> None:
         if record.key != thread_id.encode():
             raise MissingKey("the key of a thread's operation is its thread_id")
-        if self._shard.shard_of(thread_id) != self._shard.number:
-            raise WrongPartition(f"the thread belongs to shard {self._shard.shard_of(thread_id)}")
-        return head, operation
+        home = self._shard.shard_of(thread_id)
+        if home != self._shard.number:
+            raise WrongPartition(f"the thread belongs to shard {home}")
 
-    def _asked(self, head: dict[str, Any], operation: bytes) -> Asked:
-        kind = kind_of_operation(operation)
+    def _asked(self, operation: Operation) -> Asked:
+        content = operation.content
+        kind = kind_of_operation(content)
         if kind is Kind.CHANGE_MEMBERS:
-            change = self._operation.decode_tail(operation)["operation"][1]
-            return Asked(kind, head["account_id"], head["recipients"], b"", change["add"], change["remove"])
-        return Asked(kind, head["account_id"], head["recipients"], operation[_TARGET])
+            change = self._reader.decode(content)
+            add, remove = change["add"], change["remove"]
+            return Asked(kind, operation.account_id, operation.recipients, b"", add, remove)
+        return Asked(kind, operation.account_id, operation.recipients, content[_TARGET])
 
-    def _admit(self, head: dict[str, Any], operation: bytes, before: Thread, verdict: Admitted) -> bytes:
-        thread_id = head["thread_id"]
-        position = before.position + 1
-        members = self._threads.members(thread_id, before)
-        members.remove(verdict.removed)
-        members.add(verdict.added, position)
-        thread = Thread(position, len(members))
-        self._threads.put(thread_id, thread)
-        tail = tail_of_operation(head, position, operation)
-        created_with = list(verdict.added) if verdict.creates else None
-        value = self._message_head(head, created_with) + tail
-        self._shard.emit(MESSAGES, thread_id.encode(), value, self._shard.number)
+    def _admit(self, operation: Operation, position: int, members: Members, verdict: Admitted) -> bytes:
+        thread_id = operation.thread_id
+        if verdict.removed:
+            members.remove(verdict.removed)
+        if verdict.added:
+            members.add(verdict.added, position)
+        self._threads.put(thread_id, Thread(position, len(members)))
+        tail = tail_of_operation(operation, position, operation.content)
+        created_with = _created_with(verdict.added) if verdict.creates else NULL
+        before = (self._message_frame, operation.endpoint_bytes, operation.token_bytes, created_with, tail)
+        self._shard.emit(MESSAGES, thread_id.encode(), b"".join(before), self._shard.number)
         self._shard.count("fanout.admitted")
         if verdict.removed:
-            self._send(verdict.removed, head, tail)
-        return self._expand(head, tail, thread, 0, EXPANSION_STEP - len(verdict.removed))
+            self._send(verdict.removed, operation, tail)
+        step = EXPANSION_STEP - len(verdict.removed)
+        return self._expand(operation, tail, position, members, (0, step))
 
-    def _message_head(self, head: dict[str, Any], created_with: list[str] | None) -> bytes:
-        """A ThreadMessage up to its tail; only the first of a thread is worth the general writer."""
-        if created_with is not None:
-            first = {"endpoint_id": head["endpoint_id"], "token": head["token"], "created_with": created_with}
-            return self._message.write(first, b"")
-        token = head["token"]
-        times = long(token["timestamp_ms"]) + long(token["nonce"])
-        return self._message.frame + text(head["endpoint_id"]) + times + NO_MEMBERS
+    def _expand(
+        self, operation: Operation, tail: bytes, position: int, members: Members, run: tuple[int, int]
+    ) -> bytes:
+        """Send to a run of members, given as (first, how many); return where to go on, or DONE."""
+        start, step = run
+        self._send(members.run(start, step), operation, tail)
+        reached = min(start + step, len(members))
+        return DONE if reached == len(members) else _CURSOR.pack(_CURSOR_VERSION, position, reached)
 
-    def _expand(self, head: dict[str, Any], tail: bytes, thread: Thread, start: int, step: int) -> bytes:
-        accounts = self._threads.members(head["thread_id"], thread).run(start, step)
-        self._send(accounts, head, tail)
-        reached = min(start + step, thread.members)
-        return DONE if reached == thread.members else _CURSOR.pack(_CURSOR_VERSION, thread.position, reached)
-
-    def _send(self, accounts: Iterable[str], head: dict[str, Any], tail: bytes) -> None:
+    def _send(self, accounts: Iterable[str], operation: Operation, tail: bytes) -> None:
         """Send one append to each account; the sender's own carries the token."""
         emit, shard_of = self._shard.emit, self._shard.shard_of
-        frame, sender = self._append_frame, head["account_id"]
+        frame, sender = self._append_frame, operation.account_id
         without_token = NO_TOKEN + tail
         sent = 0
         for account in accounts:
-            rest = without_token if account != sender else optional_token(head["token"]) + tail
+            rest = without_token if account != sender else PRESENT + operation.token_bytes + tail
             try:
                 emit(APPENDS, account.encode(), frame + text(account) + rest, shard_of(account))
             except Oversize:
@@ -155,8 +147,15 @@ class FanoutStage:
         value = self._append_frame + text(account) + token + self._tails.tombstone(tail, Oversize.code)
         self._shard.emit(APPENDS, account.encode(), value, self._shard.shard_of(account))
 
-    def _refuse(self, head: dict[str, Any], verdict: Refused) -> None:
-        account = head["account_id"]
-        value = self._refusal.encode({**head, "code": verdict.code.value})
+    def _refuse(self, value: bytes, account: str, verdict: Refused) -> None:
+        refusal = self._refusal.encode({**self._reader.fields(value), "code": verdict.code.value})
         self._shard.count("fanout.refused")
-        self._shard.emit(REFUSALS, account.encode(), value, self._shard.shard_of(account))
+        self._shard.emit(REFUSALS, account.encode(), refusal, self._shard.shard_of(account))
+
+
+_NOBODY = Thread(0, 0)
+
+
+def _created_with(accounts: Sequence[str]) -> bytes:
+    """Return the first members of a thread: the second branch of a union, an array in one block."""
+    return b"".join((PRESENT, long(len(accounts)), *map(text, accounts), NULL))

@@ -9,9 +9,9 @@ Tested in tests/ingest/test_outputs.py.
 from __future__ import annotations
 
 from streams.codec import Codec
+from streams.codec.primitives import NULL, PRESENT, long, text
 from streams.errors import ConfigurationError
 from streams.ids import MESSAGE_ID_BYTES
-from streams.ingest.avro import NULL, PRESENT, instant_bytes, string_bytes
 from streams.ingest.request import SAMPLES, Request, RequestReader, Sender
 from streams.records import Status
 
@@ -37,8 +37,8 @@ class OutputWriter:
                 NULL if token is None else PRESENT + token,
                 _STATUS_BYTES[status],
                 NULL if message_id is None else PRESENT + message_id,
-                instant_bytes(server_at_ms),
-                NULL if code is None else PRESENT + string_bytes(code),
+                long(server_at_ms),
+                NULL if code is None else PRESENT + text(code),
                 sender.names_bytes,
             )
         )
@@ -47,7 +47,7 @@ class OutputWriter:
         """Return a ThreadOperation; thread, recipients and operation stay the bytes they are."""
         _, names, token = request.sender
         assert token is not None, "a request that was read has a token"
-        at_bytes = instant_bytes(server_at_ms)
+        at_bytes = long(server_at_ms)
         return b"".join((self._operation_frame, names, token, message_id, at_bytes, request.payload_bytes))
 
     def _prove_layout(self, codec: Codec) -> None:

@@ -17,9 +17,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from streams.codec import Codec
+from streams.codec.primitives import (
+    read_bytes,
+    read_long,
+    read_short_text,
+    read_short_texts,
+    short_text_end,
+    text_once,
+    token_bytes,
+)
 from streams.errors import ConfigurationError, RecordError
 from streams.ids import MESSAGE_ID_BYTES, Token
-from streams.ingest.avro import sender_bytes, token_bytes
 from streams.records import Branch, OperationName
 
 RECORD = "SendRequest"
@@ -112,7 +120,7 @@ def _encoded(request: Request) -> bytes:
 
 def _sender(fields: dict[str, Any]) -> Sender:
     account_id, endpoint_id, token = fields["account_id"], fields["endpoint_id"], Token(**fields["token"])
-    return Sender(account_id, sender_bytes(account_id, endpoint_id), token_bytes(token))
+    return Sender(account_id, text_once(account_id) + text_once(endpoint_id), token_bytes(*token))
 
 
 # --- by hand ---
@@ -127,14 +135,13 @@ def read_by_hand(value: bytes) -> Request:
     numbers that are not minimal, anything broken. A slice never fails, so that the end is compared with the
     size at last.
     """
-    endpoint_at = _FRAME_BYTES + 1 + (value[_FRAME_BYTES] >> 1)
-    token_at = endpoint_at + 1 + (value[endpoint_at] >> 1)
+    token_at = short_text_end(value, short_text_end(value, _FRAME_BYTES))
     names_bytes = value[_FRAME_BYTES:token_at]
     account_id, endpoint_id = _names(names_bytes)
-    timestamp_ms, nonce_at = _long(value, token_at)
-    nonce, payload_at = _long(value, nonce_at)
-    thread_id, at = _short_string(value, payload_at)
-    recipients, at = _recipients(value, at)
+    timestamp_ms, nonce_at = read_long(value, token_at)
+    nonce, payload_at = read_long(value, nonce_at)
+    thread_id, at = read_short_text(value, payload_at)
+    recipients, at = read_short_texts(value, at)
     operation, at = _READERS[value[at]](value, at + 1)
     if at != len(value):
         raise ValueError
@@ -152,63 +159,13 @@ def read_by_hand(value: bytes) -> Request:
 
 @lru_cache(maxsize=65_536)  # a client that sends once sends again
 def _names(names_bytes: bytes) -> tuple[str, str]:
-    account_id, endpoint_at = _short_string(names_bytes, 0)
-    return account_id, _short_string(names_bytes, endpoint_at)[0]
-
-
-def _short_string(value: bytes, at: int) -> tuple[str, int]:
-    size = value[at]
-    if size & 0x81:  # negative, or 64 bytes and more
-        raise ValueError
-    end = at + 1 + (size >> 1)
-    return value[at + 1 : end].decode(), end
-
-
-def _long(value: bytes, at: int) -> tuple[int, int]:
-    byte = value[at]
-    number = byte & 0x7F
-    shift = 0
-    while byte > 0x7F:
-        at += 1
-        shift += 7
-        if shift > 63:
-            raise ValueError
-        byte = value[at]
-        number |= (byte & 0x7F) << shift
-    if (byte == 0 and shift) or number >> 64:  # not minimal, or more than 64 bits
-        raise ValueError
-    return (number >> 1) ^ -(number & 1), at + 1
-
-
-def _recipients(value: bytes, at: int) -> tuple[list[str] | None, int]:
-    branch = value[at]
-    if branch == 0:
-        return None, at + 1
-    count = value[at + 1]
-    if branch != 2 or count & 0x81:
-        raise ValueError
-    at += 2
-    recipients: list[str] = []
-    if count:
-        for _ in range(count >> 1):
-            name, at = _short_string(value, at)
-            recipients.append(name)
-        if value[at]:  # another block follows
-            raise ValueError
-        at += 1
-    return recipients, at
-
-
-def _bytes(value: bytes, at: int) -> tuple[bytes, int]:
-    size, at = _long(value, at)
-    if size < 0:
-        raise ValueError
-    return value[at : at + size], at + size
+    account_id, endpoint_at = read_short_text(names_bytes, 0)
+    return account_id, read_short_text(names_bytes, endpoint_at)[0]
 
 
 def _post(value: bytes, at: int) -> tuple[Branch, int]:
-    content_type, at = _short_string(value, at)
-    body, at = _bytes(value, at)
+    content_type, at = read_short_text(value, at)
+    body, at = read_bytes(value, at)
     if value[at]:  # media
         raise ValueError
     return (_POST, {"content_type": content_type, "body": body, "media": []}), at + 1
@@ -216,7 +173,7 @@ def _post(value: bytes, at: int) -> tuple[Branch, int]:
 
 def _edit(value: bytes, at: int) -> tuple[Branch, int]:
     end = at + MESSAGE_ID_BYTES
-    body, after = _bytes(value, end)
+    body, after = read_bytes(value, end)
     return (_EDIT, {"message_id": value[at:end], "body": body}), after
 
 

@@ -17,15 +17,19 @@ Tested in tests/ingest and tests/properties/test_ingest_properties.py.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 from streams.codec import Codec
+from streams.codec.primitives import text_once, token_bytes
 from streams.errors import MissingKey, Oversize, RecordError, Undecodable, WrongPartition
 from streams.ids import Token, id_problem, message_id
 from streams.ingest.admission import Admission, Timestamps
-from streams.ingest.avro import sender_bytes, token_bytes
 from streams.ingest.outputs import OutputWriter
 from streams.ingest.payload import payload_digest
 from streams.ingest.request import Request, RequestReader, Sender
-from streams.ingest.validation import Problem, payload_problem, sender_problem
+from streams.ingest.validation import Problem, client_problem, payload_problem, token_problem
+from streams.limits import ID_BYTES_MAX
 from streams.ports import DONE, Record, Shard
 from streams.records import Status
 from streams.tables.ledger import Ledger, client_of, ledger_key
@@ -49,6 +53,21 @@ COUNTERS: dict[Status, str] = {
 _NAMES_A_MESSAGE = frozenset((Status.ACCEPTED, Status.DUPLICATE, Status.TOKEN_REUSED, Status.REFUSED))
 
 
+class Client(NamedTuple):
+    """What every request of one client (account and endpoint) repeats; kept, for who sends once sends again."""
+
+    key: bytes
+    """Key of its records."""
+    namespace: bytes
+    """First part of its tokens' ledger keys."""
+    problem: Problem | None
+    """Why nothing can be taken from it here: its names, or a shard that is not its own."""
+
+
+_CLIENTS = 16_384
+"""Clients of one shard that are kept: about 8 MiB."""
+
+
 class IngestStage:
     """Takes each request of one shard once, and answers every one."""
 
@@ -60,6 +79,7 @@ class IngestStage:
         self._codec = codec
         self._reader = RequestReader(codec)
         self._writer = OutputWriter(codec)
+        self._client = lru_cache(maxsize=_CLIENTS)(self._client_of)
         self._ledger = Ledger(shard.state, timestamps.ledger_bucket_ms)
         self._admission = Admission(timestamps.threshold_ms, timestamps.clock_ahead_ms)
         # A token may bear a timestamp as far ahead as the clock limit; the same again is the slack of expiry.
@@ -80,32 +100,38 @@ class IngestStage:
         except RecordError as error:
             self._reject_unreadable(record, error)
             return
-        if problem := self._problem(record, request):
+        account_id, endpoint_id = request.account_id, request.endpoint_id
+        is_short = len(account_id) + len(endpoint_id) <= 2 * ID_BYTES_MAX  # others would fill the memory
+        client = (self._client if is_short else self._client_of)(account_id, endpoint_id)
+        if problem := self._problem(record, request, client):
             self._reject(record, request.sender, problem)
             return
         if shard.now_ms >= self._ledger.next_expiry_at_ms and not shard.is_expiry_held:
             self._ledger.expire(shard.now_ms, self._horizon_ms)
         try:
-            self._admit(request)
+            self._admit(request, client.namespace)
         except Oversize as error:
             self._reject(record, request.sender, Problem(error.code, str(error)))
 
-    def _problem(self, record: Record, request: Request) -> Problem | None:
-        account_id = request.account_id
-        _check_key(record, account_id)
-        home = self._shard.shard_of(account_id)
-        if home != self._shard.number:
-            return Problem(
-                WrongPartition.code, f"{account_id!r} belongs to {home}, not to {self._shard.number}"
-            )
-        return sender_problem(account_id, request.endpoint_id, request.token) or payload_problem(
-            request.thread_id, request.recipients, request.operation
+    def _problem(self, record: Record, request: Request, client: Client) -> Problem | None:
+        if record.key != client.key:
+            raise _another_key(record, request.account_id)
+        return (
+            client.problem
+            or token_problem(request.token)
+            or payload_problem(request.thread_id, request.recipients, request.operation)
         )
 
-    def _admit(self, request: Request) -> None:
+    def _client_of(self, account_id: str, endpoint_id: str) -> Client:
+        home, number = self._shard.shard_of(account_id), self._shard.number
+        problem = client_problem(account_id, endpoint_id)
+        if home != number:
+            problem = Problem(WrongPartition.code, f"{account_id!r} belongs to {home}, not to {number}")
+        return Client(account_id.encode(), client_of(account_id, endpoint_id), problem)
+
+    def _admit(self, request: Request, client: bytes) -> None:
         shard, now_ms = self._shard, self._shard.now_ms
         account_id, endpoint_id, token, thread_id, recipients, operation, _, sender = request
-        client = client_of(account_id, endpoint_id)
         digest = payload_digest(thread_id, recipients, operation)
         verdict = self._admission.decide(self._ledger, client, token, digest, now_ms)
         status, code, is_newest, filter_lookups, exact_lookups = verdict
@@ -125,15 +151,16 @@ class IngestStage:
     def _take_refusal(self, record: Record) -> None:
         refusal = self._codec.decode_as("Refusal", record.value)
         account_id, endpoint_id, code = refusal["account_id"], refusal["endpoint_id"], refusal["code"]
-        _check_key(record, account_id)
+        if record.key != account_id.encode():
+            raise _another_key(record, account_id)
         home = self._shard.shard_of(account_id)
         if home != self._shard.number:
             raise WrongPartition(f"{account_id!r} belongs to {home}, not to {self._shard.number}")
         token = Token(**refusal["token"])
-        if problem := sender_problem(account_id, endpoint_id, token):
+        if problem := client_problem(account_id, endpoint_id) or token_problem(token):
             raise Undecodable(f"not a token that was ever accepted: {problem.detail}")
         self._ledger.mark_refused(ledger_key(client_of(account_id, endpoint_id), token), code)
-        sender = Sender(account_id, sender_bytes(account_id, endpoint_id), token_bytes(token))
+        sender = Sender(account_id, text_once(account_id) + text_once(endpoint_id), token_bytes(*token))
         self._answer(sender, Status.REFUSED, refusal["message_id"], code)
 
     def _reject_unreadable(self, record: Record, error: RecordError) -> None:
@@ -147,7 +174,7 @@ class IngestStage:
                 raise error from None
             if id_problem(account_id):
                 raise error
-            sender = Sender(account_id, sender_bytes(account_id, ""), None)
+            sender = Sender(account_id, text_once(account_id) + text_once(""), None)
         self._reject(record, sender, Problem(error.code, str(error)))
 
     def _reject(self, record: Record, sender: Sender, problem: Problem) -> None:
@@ -162,6 +189,5 @@ class IngestStage:
         shard.count(COUNTERS[status])
 
 
-def _check_key(record: Record, account_id: str) -> None:
-    if record.key != account_id.encode():
-        raise MissingKey(f"the key is {record.key!r}, the account_id {account_id!r} was expected")
+def _another_key(record: Record, account_id: str) -> MissingKey:
+    return MissingKey(f"the key is {record.key!r}, the account_id {account_id!r} was expected")

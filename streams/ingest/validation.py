@@ -43,12 +43,17 @@ class Problem(NamedTuple):
     detail: str
 
 
-def sender_problem(account_id: str, endpoint_id: str, token: Token) -> Problem | None:
-    """Return what is wrong with who sends and with the token, or None."""
+def client_problem(account_id: str, endpoint_id: str) -> Problem | None:
+    """Return what is wrong with the names of who sends, or None."""
     if problem := id_problem(account_id):
         return Problem(problem, f"account_id has {len(account_id.encode())} bytes: {account_id!r}")
     if problem := id_problem(endpoint_id):
         return Problem(problem, f"endpoint_id has {len(endpoint_id.encode())} bytes: {endpoint_id!r}")
+    return None
+
+
+def token_problem(token: Token) -> Problem | None:
+    """Return what is wrong with a token, or None."""
     if token.timestamp_ms < 0:
         return Problem(
             RejectionCode.TIMESTAMP_NEGATIVE,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.codec.primitives import long
 from streams.limits import REPLAY_BATCH_BYTES, REPLAY_BATCH_UPDATES
-from streams.tables.wire import long
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -19,6 +19,7 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from streams.codec.primitives import NO_TOKEN, place_bytes
 from streams.errors import MissingKey, Oversize, WrongPartition
 from streams.ids import delivery_key, id_problem
 from streams.limits import EXPANSION_STEP, ID_BYTES_MAX, REPLAY_BATCH_BYTES, REPLAY_BATCH_UPDATES
@@ -271,5 +272,6 @@ class ReplayStage:
     def _update(self, queue: _Queue, seq: int) -> CanonicalUpdate:
         """Return an update of the queue; with an empty tail when it is not there."""
         row = self._inboxes.update(queue.account_id, queue.epoch, seq)
-        token, tail = (None, b"") if row is None else self._tails.part(row)
-        return CanonicalUpdate(queue.account_id, queue.epoch, seq, token, tail)
+        token, tail = (NO_TOKEN, b"") if row is None else self._tails.part(row)
+        account, epoch = queue.account_id, queue.epoch
+        return CanonicalUpdate(account, epoch, seq, place_bytes(account, epoch, seq), token, tail)

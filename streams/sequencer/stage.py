@@ -14,20 +14,24 @@ the append is kept as a dead letter. Storage (split_store) reads another topic: 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from streams.codec.primitives import place_bytes, text
 from streams.errors import MissingKey, Oversize, Undecodable, WrongPartition
 from streams.ports import DONE, CanonicalUpdate
-from streams.sequencer.trimming import TRIM_ROWS, candidate, is_due
+from streams.sequencer.trimming import TRIM_EVERY, TRIM_ROWS, candidate, is_due
 from streams.tables.inboxes import UPDATES, Inbox, InboxesTable
 from streams.tables.tails import Tails
-from streams.tables.wire import long, text
 
 if TYPE_CHECKING:
     from streams.codec import Codec
     from streams.ports import Record, Shard, UpdateSink
 
 APPENDS = "inbox.appends"
+
+_OWNERS = 16_384
+"""Accounts of one shard of which is kept what every append repeats: about 4 MiB."""
 
 
 class SequencerStage:
@@ -45,17 +49,21 @@ class SequencerStage:
         self._tails = Tails(codec)
         self._append = codec["InboxAppend"].split("token")
         self._update_frame = codec["InboxUpdate"].frame
+        self._owner = lru_cache(maxsize=_OWNERS)(self._owner_of)
 
     def process(self, record: Record, cursor: bytes) -> bytes:  # noqa: ARG002  # always done in one step
         """Implements ports.Stage."""
         account, token_and_tail = self._read(record)
-        inbox = self._inboxes.get(account)
-        seq = inbox.seq_next
-        token_and_tail = self._write(record, account, inbox, token_and_tail)
-        self._inboxes.append(account, inbox.epoch, seq, token_and_tail)
-        self._inboxes.put(account, self._trimmed(account, inbox.appended()))
+        inboxes = self._inboxes
+        inbox = inboxes.get(account)
+        epoch, seq, _ = inbox
+        place = place_bytes(account, epoch, seq)
+        token_and_tail = self._write(record, place, token_and_tail)
+        inboxes.append(account, epoch, seq, token_and_tail)
+        after = inbox.appended()
+        inboxes.put(account, after if seq % TRIM_EVERY else self._trimmed(account, after))
         token, tail = self._tails.part(token_and_tail)
-        self._sink.deliver(CanonicalUpdate(account, inbox.epoch, seq, token, tail))
+        self._sink.deliver(CanonicalUpdate(account, epoch, seq, place, token, tail))
         return DONE
 
     def _read(self, record: Record) -> tuple[str, bytes]:
@@ -63,39 +71,38 @@ class SequencerStage:
 
         An append's only decoded field is also its key, so comparing its bytes takes the place of decoding it.
         """
-        key, value = record.key, record.value
+        value = record.value
         if value is None:
             raise Undecodable("the record has no value")
-        account = self._account(key)
-        before = self._append.frame + text(account)
-        if not value.startswith(before):
+        account, before, home = self._owner(record.key or b"")
+        if value.startswith(before):
+            rest = value[len(before) :]
+        else:
             head, rest = self._append.read(value)
             if head["account_id"] != account:
                 raise MissingKey("the key of an append is its account_id")
-        else:
-            rest = value[len(before) :]
-        if self._shard.shard_of(account) != self._shard.number:
-            raise WrongPartition(f"the account belongs to shard {self._shard.shard_of(account)}")
+        if home != self._shard.number:
+            raise WrongPartition(f"the account belongs to shard {home}")
         return account, rest
 
-    def _account(self, key: bytes | None) -> str:
+    def _owner_of(self, key: bytes) -> tuple[str, bytes, int]:
+        """Return account, the bytes that its appends begin with, its shard."""
         try:
-            return (key or b"").decode()
+            account = key.decode()
         except UnicodeDecodeError as error:
             raise MissingKey("the key of an append is its account_id") from error
+        return account, self._append.frame + text(account), self._shard.shard_of(account)
 
-    def _write(self, record: Record, account: str, inbox: Inbox, token_and_tail: bytes) -> bytes:
+    def _write(self, record: Record, place: bytes, token_and_tail: bytes) -> bytes:
         """Emit the canonical update and return what it holds after its number."""
-        seq = long(inbox.seq_next)
-        before = self._update_frame + text(account) + long(inbox.epoch) + seq + seq
-        key, partition = account.encode(), self._shard.number
+        before = self._update_frame + place
+        key, partition = record.key or b"", self._shard.number
         try:
             self._shard.emit(UPDATES, key, before + token_and_tail, partition)
         except Oversize as error:
             self._shard.dead_letter(record, error.code, str(error))
             self._shard.count("sequencer.oversize")
-            _, tail = self._tails.part(token_and_tail)
-            token = token_and_tail[: len(token_and_tail) - len(tail)]
+            token, tail = self._tails.part(token_and_tail)
             token_and_tail = token + self._tails.tombstone(tail, error.code)
             self._shard.emit(UPDATES, key, before + token_and_tail, partition)
         return token_and_tail

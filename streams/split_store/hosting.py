@@ -23,6 +23,7 @@ from streams.split_store.retry import pause_s
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
+    from streams.errors import TopicsChanged
     from streams.ports import Record
     from streams.split_store.store import PartitionStatus, SplitStore
 
@@ -70,6 +71,11 @@ class StoreHost:
         """Partition -> its lower pointer when it was stopped last."""
         self._failure: BaseException | None = None
         self._ended = asyncio.Event()
+        self.topics_missing: Sequence[str] = ()
+        """What the cluster has lost of its topics; kept by engine.topic_watch."""
+        self._change = ""
+        self._changed: asyncio.Future[None] | None = None
+        """Fails when the queue is deleted or made anew; whoever keeps a partition open waits for it."""
 
     # -- What the transport asks (engine.transport.Feeding) ---------------------------------------------------
 
@@ -103,6 +109,14 @@ class StoreHost:
         if fresh:
             self._store.take(partition, fresh)
             self._expected[partition] = fresh[-1].offset + 1
+
+    def topics_changed(self, error: TopicsChanged) -> None:
+        """Stop every open partition: what it would be told next may be of another queue."""
+        self._change = str(error)
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.set_exception(error)
+            changed.exception()  # not an error of whoever made it, when nobody waits
 
     # -- Life -------------------------------------------------------------------------------------------------
 
@@ -160,13 +174,24 @@ class StoreHost:
             while True:
                 try:
                     self._opened(number, await self._store.open(number))
-                    await self._store.stopped(number)
+                    await self._stopped_or_changed(number)
                 except LockstepError as error:
                     failures = 1 if self._moved_on(number) else failures + 1
                     await self._stopped(number, error)
                 await self._sleep(pause_s(failures, self._chance()))
         finally:
             await self._store.close(number)
+
+    async def _stopped_or_changed(self, number: int) -> None:
+        """Wait for what stops an open partition, from within or from without, and raise it."""
+        self._changed = changed = self._changed or asyncio.get_running_loop().create_future()
+        stopped = asyncio.ensure_future(self._store.stopped(number))
+        try:
+            await asyncio.wait({stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
+            (changed if changed.done() else stopped).result()
+        finally:
+            stopped.cancel()
+            await asyncio.gather(stopped, return_exceptions=True)
 
     def _opened(self, number: int, start: int) -> None:
         self._expected[number] = start
@@ -188,6 +213,11 @@ class StoreHost:
         return pointers.lowest > reached
 
     # -- Status -----------------------------------------------------------------------------------------------
+
+    @property
+    def waits_for(self) -> str | None:
+        """What has to come back before anything can be stored, or None."""
+        return f"waiting: {self._change}" if self.topics_missing else None
 
     def status(self) -> list[dict[str, Any]]:
         """Return the state of each assigned partition, as /lockstep/status shows it."""

@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.errors import TrimmedBelowProgress
+from streams.errors import QueueReplaced, TrimmedBelowProgress
 from streams.split_store.admission import Admission
 from streams.split_store.backlog import Backlog
 from streams.split_store.body_half import BodyHalf
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from streams.ports import Record
-    from streams.store_ports import BodyStore, DeadLetters, MetadataStore, QueueReader
+    from streams.store_ports import BodyStore, DeadLetters, MetadataStore, QueueReader, QueueSpan
 
 
 class Pointers(NamedTuple):
@@ -127,43 +127,65 @@ class StorePartition:
 async def open_partition(partition: int, parts: Parts) -> StorePartition:
     """Find both pointers; waits for the metadata store, but for the body store only where nothing is known.
 
-    Raises TrimmedBelowProgress when a store lacks records that the queue no longer holds.
+    Raises TrimmedBelowProgress when a store lacks records that the queue no longer holds, QueueReplaced when the
+    queue is not the one in which the pointers count.
     """
     retry = parts.retry()
-    start = await retry.until_done(lambda: parts.queue.start_offset(partition))
+    span = await retry.until_done(lambda: parts.queue.span(partition))
     metadata = await retry.until_done(lambda: parts.metadata.pointer(partition))
+    known = await retry.until_done(lambda: parts.metadata.queue_id(partition))
+    if known not in {None, span.queue_id}:
+        raise _replaced(partition, span, metadata or 0)
+    opened = (
+        await _open_fresh(partition, parts, retry, span)
+        if metadata is None
+        else await _open_again(partition, parts, span, metadata)
+    )
+    if known is None:
+        await retry.until_done(lambda: parts.metadata.keep_queue_id(partition, span.queue_id))
+    return opened
+
+
+async def _open_again(partition: int, parts: Parts, span: QueueSpan, metadata: int) -> StorePartition:
     bodies: int | None
-    if metadata is None:
-        bodies = await retry.until_done(lambda: parts.bodies.pointer(partition))
-        return await _open_fresh(partition, parts, retry, start, bodies)
     try:
         async with asyncio.timeout(parts.call_s_max):
             bodies = await parts.bodies.pointer(partition) or 0
     except (StoreUnavailable, TimeoutError):
         bodies = None
-    _check_kept(partition, start, metadata if bodies is None else min(metadata, bodies))
+    _check_kept(partition, span, {metadata} if bodies is None else {metadata, bodies})
     return StorePartition(partition, parts, Pointers(metadata, bodies))
 
 
-async def _open_fresh(
-    partition: int, parts: Parts, retry: Retry, start: int, bodies: int | None
-) -> StorePartition:
+async def _open_fresh(partition: int, parts: Parts, retry: Retry, span: QueueSpan) -> StorePartition:
     """Begin at the queue's start, which both stores note down, bodies first.
 
     A metadata store without a pointer beside bodies that have gone further was lost: it needs the queue
     from 0.
     """
-    first = start if bodies is None or bodies <= start else 0
-    _check_kept(partition, start, first)
+    bodies = await retry.until_done(lambda: parts.bodies.pointer(partition))
+    first = span.start if bodies is None or bodies <= span.start else 0
+    _check_kept(partition, span, {first} if bodies is None else {first, max(first, bodies)})
     if bodies is None:
         await retry.until_done(lambda: parts.bodies.commit(partition, [], first))
     await retry.until_done(lambda: parts.metadata.commit(partition, [], first))
     return StorePartition(partition, parts, Pointers(first, first if bodies is None else bodies))
 
 
-def _check_kept(partition: int, start: int, pointer: int) -> None:
-    if pointer < start:
+def _check_kept(partition: int, span: QueueSpan, pointers: set[int]) -> None:
+    """Compare what the stores need and have with what the queue holds."""
+    if max(pointers) > span.end:
+        raise _replaced(partition, span, max(pointers))
+    if min(pointers) < span.start:
         raise TrimmedBelowProgress(
-            f"partition {partition} of the split store's queue starts at {start}, its stores need it from "
-            f"{pointer}: restore the stores from a backup, or remove both to begin at the queue's start"
+            f"partition {partition} of the split store's queue starts at {span.start}, its stores need it from "
+            f"{min(pointers)}: restore the stores from a backup, or remove both to begin at the queue's start"
         )
+
+
+def _replaced(partition: int, span: QueueSpan, pointer: int) -> QueueReplaced:
+    return QueueReplaced(
+        f"the split store's queue was deleted and made anew, or lost its end: partition {partition} is stored up to "
+        f"{pointer} of another one, this one holds {span.start} to {span.end}. What was not stored is lost; both "
+        "stores are the last copy of the rest and are kept: see docs/operations.md, QUEUE_REPLACED"
+    )

@@ -27,6 +27,8 @@ class TableSpec:
     byte: bytes
     changelog: Changelog
     meaning: str
+    is_cached: bool = True
+    """Whether its rows are kept in memory; not worth it where a row is written once and hardly ever read."""
 
 
 CLAIMS = TableSpec("claims", b"\x01", Changelog.STATE, "who owns the shard (engine)")
@@ -43,11 +45,15 @@ POSITIONS = TableSpec("position", b"\x20", Changelog.STATE, "account -> epoch, n
 ENDPOINTS = TableSpec(
     "endpoints", b"\x21", Changelog.STATE, "account -> its endpoints: parameters, acked, sent, attachment"
 )
-LEDGER = TableSpec("ledger", b"\x30", Changelog.LEDGER, "token + client -> payload digest, refused code")
+LEDGER = TableSpec(
+    "ledger", b"\x30", Changelog.LEDGER, "token + client -> payload digest, refused code", is_cached=False
+)
 RECENT = TableSpec(
     "recent", b"\x31", Changelog.DERIVED, "day + client -> most recent timestamp (from ledger)"
 )
-QUEUE = TableSpec("queue", b"\x40", Changelog.INBOX_UPDATES, "account + seq -> canonical update")
+QUEUE = TableSpec(
+    "queue", b"\x40", Changelog.INBOX_UPDATES, "account + seq -> canonical update", is_cached=False
+)
 
 TABLES: tuple[TableSpec, ...] = (
     CLAIMS,

@@ -9,16 +9,18 @@ tests/tables/test_tails.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from streams.codec.primitives import NO_TOKEN, PRESENT, long, long_end, text_end
+from streams.errors import Undecodable
+from streams.ids import MESSAGE_ID_BYTES
 from streams.records import KINDS, Kind
-from streams.tables.wire import NO_TOKEN, long, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streams.codec import Codec
     from streams.records import Branch, UpdateTail
+
+_KINDS_END = 2 * len(KINDS)
 
 
 class TailFacts(NamedTuple):
@@ -40,6 +42,7 @@ class Tails:
         self._before = self._whole.write({"account_id": "", "token": None}, b"")
         self._token = append.split("token")
         self._before_token = self._token.write({"account_id": ""}, b"")
+        self._branches_end = 2 * self._facts.branches
 
     def facts(self, tail: bytes) -> TailFacts:
         """Look into a tail without decoding its content; raise Undecodable when it is none."""
@@ -56,12 +59,37 @@ class Tails:
         head, _ = self._facts.read(self._before_token + token_and_tail)
         return int(head["server_at_ms"])
 
-    def part(self, token_and_tail: bytes) -> tuple[dict[str, int] | None, bytes]:
-        """Return (token, tail) of a queue row."""
-        if token_and_tail[:1] == NO_TOKEN:
-            return None, token_and_tail[1:]
-        head, tail = self._whole.read(self._before_token + token_and_tail)
-        return head["token"], tail
+    def kind(self, tail: bytes) -> Kind:
+        """Return what an update is, without decoding it; raise Undecodable when this is no tail.
+
+        Not promised: that its content can be decoded; only its branch number is looked at.
+        """
+        try:
+            thread_end = text_end(tail, MESSAGE_ID_BYTES)
+            sender_end = text_end(tail, long_end(tail, thread_end))
+            at = long_end(tail, sender_end)
+            number, branch = tail[at], tail[at + 1]
+        except (IndexError, ValueError):
+            return self._kind_by_codec(tail)
+        if number & 1 or number >= _KINDS_END or branch & 1 or branch >= self._branches_end:
+            raise Undecodable(f"no kind of update has the number {number}, with content of {branch}")
+        return KINDS[number >> 1]
+
+    def _kind_by_codec(self, tail: bytes) -> Kind:
+        return Kind(self.facts(tail).fields["kind"])
+
+    def part(self, token_and_tail: bytes) -> tuple[bytes, bytes]:
+        """Return (token, tail) of a queue row, the token encoded as a union with null; raise Undecodable."""
+        first = token_and_tail[:1]
+        if first == NO_TOKEN:
+            return first, token_and_tail[1:]
+        try:
+            if first != PRESENT:
+                raise ValueError
+            end = long_end(token_and_tail, long_end(token_and_tail, 1))
+        except (IndexError, ValueError) as error:
+            raise Undecodable("what stands before the message_id is no token") from error
+        return token_and_tail[:end], token_and_tail[end:]
 
     def tombstone(self, tail: bytes, reason: str) -> bytes:
         """Return the same tail with a tombstone in the place of its content."""
@@ -89,18 +117,30 @@ class Tails:
         return self._whole.encode_tail({**self.facts(tail).fields, "kind": kind.value, "content": content})
 
 
-def tail_of_operation(operation: Mapping[str, Any], position: int, content: bytes) -> bytes:
+class Pieces(Protocol):
+    """What an operation and its tail share, encoded."""
+
+    @property
+    def message_id(self) -> bytes: ...
+    @property
+    def thread_bytes(self) -> bytes: ...
+    @property
+    def account_bytes(self) -> bytes: ...
+    @property
+    def server_at_bytes(self) -> bytes: ...
+
+
+def tail_of_operation(operation: Pieces, position: int, content: bytes) -> bytes:
     """Return the tail of an admitted operation.
 
-    `operation`: the head of a ThreadOperation; `content`: its encoded operation, whose branch number is also
-    that of the content, and of the kind.
+    `content`: the encoded operation, whose branch number is also that of the content, and of the kind.
     """
     parts = (
-        operation["message_id"],
-        text(operation["thread_id"]),
+        operation.message_id,
+        operation.thread_bytes,
         long(position),
-        text(operation["account_id"]),
-        long(operation["server_at_ms"]),
+        operation.account_bytes,
+        operation.server_at_bytes,
         content[:1],
         content,
     )

@@ -21,7 +21,7 @@ from streams.limits import MEMBERS_CHUNK
 from streams.tables import MEMBERS, THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from streams.ports import State
 
@@ -105,14 +105,18 @@ class Members:
     def __contains__(self, account_id: object) -> bool:
         return isinstance(account_id, str) and self._find(account_id) is not None
 
-    def run(self, start: int, count: int) -> Iterator[str]:
-        """Yield members number `start` to `start + count - 1`, as far as there are."""
+    def run(self, start: int, count: int) -> Sequence[str]:
+        """Return members number `start` to `start + count - 1`, as far as there are."""
         end = min(start + count, self._count)
+        if start == 0 and end <= MEMBERS_CHUNK:
+            return self._chunk(0).accounts[:end] if end else ()
+        accounts: list[str] = []
         while start < end:
             number, at = divmod(start, MEMBERS_CHUNK)
             found = self._chunk(number).accounts[at : at + end - start]
-            yield from found
+            accounts += found
             start += len(found)
+        return accounts
 
     def present(self, accounts: Iterable[str]) -> list[str]:
         """Return those of the accounts that are members, in the order of the question."""

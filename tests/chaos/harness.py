@@ -8,7 +8,8 @@ still found many faults later. Everything waits by polling with deadlines that a
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -122,10 +123,8 @@ class Harness:
 
     async def serving(self) -> None:
         """Wait until every shard of both apps is open, and every pipeline worker that runs has one of them."""
-        try:
+        async with self._explained():
             await until_answered(self._serves, "every shard is open", SERVING_SECONDS_MAX)
-        except NotInTime as error:
-            raise NotInTime(f"{error}\n{self._tails()}") from None
 
     async def open_shards(self, worker: Worker) -> set[int]:
         """The shards that a worker shows as open; none when it does not answer."""
@@ -137,11 +136,12 @@ class Harness:
     async def answered(self, more: int = 3) -> None:
         """Wait until so many more requests were answered: the pipeline is at work."""
         wanted = self.traffic.asked + more
-        await until(
-            lambda: self.traffic.asked >= wanted or self._flow.done(),
-            "requests are answered",
-            ASKED_SECONDS_MAX,
-        )
+        async with self._explained():
+            await until(
+                lambda: self.traffic.asked >= wanted or self._flow.done(),
+                "requests are answered",
+                ASKED_SECONDS_MAX,
+            )
         self._raise_failures()
 
     async def fed(self, requests: int) -> None:
@@ -161,16 +161,19 @@ class Harness:
             pointers = store_pointers(cluster, store)
             async with DrainCheck(cluster.client_arguments(), self.topology, pointers) as check:
                 lags = await wait_until_drained(check, timeout_seconds=DRAIN_SECONDS_MAX)
-        assert not lags, f"not drained: {lags}\n{self._tails()}"
+        assert not lags, f"not drained: {lags}\n{await self._explanation()}"
 
     # -- Judging -----------------------------------------------------------------------------------------------------
 
     async def judged(self) -> Report:
         """Pause, drain, judge everything since the beginning, go on; raises when anything is wrong."""
         self.traffic.pause()
-        await until(
-            lambda: self.traffic.is_idle or self._flow.done(), "what is asked is answered", ASKED_SECONDS_MAX
-        )
+        async with self._explained():
+            await until(
+                lambda: self.traffic.is_idle or self._flow.done(),
+                "what is asked is answered",
+                ASKED_SECONDS_MAX,
+            )
         self._raise_failures()
         await self.traffic.flush()
         await self.drained()
@@ -214,5 +217,19 @@ class Harness:
         self._flow.cancel()
         await asyncio.gather(self._flow, return_exceptions=True)
 
-    def _tails(self) -> str:
-        return "\n".join(f"--- {worker.name}\n{worker.tail()}" for worker in self.workers if worker.lives)
+    @asynccontextmanager
+    async def _explained(self) -> AsyncIterator[None]:
+        """Tell with what did not happen in time what each worker said last, and what it waits for."""
+        try:
+            yield
+        except NotInTime as error:
+            raise NotInTime(f"{error}\n{await self._explanation()}") from None
+
+    async def _explanation(self) -> str:
+        told = []
+        for worker in self.workers:
+            if worker.lives:
+                state = "suspended" if worker.is_suspended else "alive" if worker.is_alive else "dead"
+                tail = worker.tail()  # before its stacks stand there
+                told.append(f"====== {worker.name}, {state}\n{tail}\n{await worker.stacks()}")
+        return "\n".join(told)

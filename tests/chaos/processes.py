@@ -21,12 +21,14 @@ from typing import Any
 import psutil
 
 from streams.faults import VARIABLE
+from streams.observe import stacks
 from tests.chaos.waiting import until
 from tests.tidy.files import ROOT
 
 SESSION_SECONDS = 3.0
 """Session time-out of every worker: how long a dead one keeps its shards. Broker's lower bound: 1 s."""
 DEATH_SECONDS_MAX = 90.0
+STACKS_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 30.0
 """A stop takes less than five seconds; a machine with other work on two cores gets more before it is called hung."""
 
@@ -145,6 +147,23 @@ class Worker:
         """The last lines of its log, for a failure's message."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
 
+    async def stacks(self) -> str:
+        """What it waits for: the stacks of its tasks and threads that tell something; "" when it cannot."""
+        if not self.is_alive or self.is_suspended or self._process is None:
+            return ""
+        begins_at_byte = self.log.stat().st_size
+        self._process.send_signal(stacks.SIGNAL)
+
+        def told() -> str:
+            return self.log.read_bytes()[begins_at_byte:].decode("utf-8", "replace")
+
+        try:
+            await until(lambda: stacks.END in told(), f"{self.name} tells its stacks", STACKS_SECONDS_MAX)
+        except AssertionError as error:
+            return str(error)
+        blocks = told().partition(stacks.BEGIN)[2].partition(stacks.END)[0].split("\n--- ")
+        return "\n--- ".join(block for block in blocks if _tells_something(block))
+
     def shard_folders(self) -> list[Path]:
         """Its local stores, one a shard it ever had."""
         return sorted((self.folder / "shards").glob("shard-*"))
@@ -162,6 +181,13 @@ class Worker:
     def _forget(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
+
+
+def _tells_something(block: str) -> bool:
+    """Whether a stack goes through our code or the Kafka client's, and not only through their usual waiting."""
+    return ("/streams/" in block or "/aiokafka/" in block) and not any(
+        usual in block.partition("\n")[0] for usual in ("AIOKafkaConnection._read", "thread Thread-1")
+    )
 
 
 def _free_port() -> int:

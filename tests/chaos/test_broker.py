@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.chaos.actions import kill_broker
@@ -35,3 +37,24 @@ async def test_a_worker_that_starts_while_the_broker_is_away_serves_once_it_is_b
     await ready.recovered()
     await ready.answered()
     await ready.judged()
+
+
+async def test_workers_outlive_a_broker_that_dies_again_and_again(ready: Harness) -> None:
+    """Nobody waits in between, a worker dies with it, another stands still over it: all are back by themselves."""
+    killed, suspended = ready.usual
+    lives = suspended.lives
+    await kill_broker(ready)
+    ready.broker.kill()
+    killed.kill()
+    killed.start()
+    await asyncio.to_thread(ready.broker.start)
+    suspended.suspend()
+    try:
+        await kill_broker(ready)
+    finally:
+        suspended.resume()
+    await ready.serving()
+    await ready.answered()
+    await ready.judged()
+    assert all(worker.is_alive for worker in ready.usual)
+    assert suspended.lives == lives

@@ -100,8 +100,7 @@ class OnRocks:
         self.real.take(TOPIC, 0, records)
         while self.real.has_work:
             self.real.run(1_000, lambda: False)
-        self.real.stage_progress()
-        self._sent += [(topic, partition, value) for topic, partition, _, value in self.real.outputs]
+        self._sent += [(topic, partition, value) for topic, partition, _, value in self.real.seal({})]
         self.real.committed({})
 
     def outputs(self) -> list[tuple[str, int, bytes]]:

@@ -88,6 +88,15 @@ async def test_the_pointer_never_moves_back(metadata: MetadataStore, bodies: Bod
         assert await store.pointer(0) == 9
 
 
+async def test_a_partition_remembers_the_queue_in_which_its_pointer_counts(metadata: MetadataStore) -> None:
+    """Nothing before it was told, then what it was told last; no other partition is touched, nor the pointer."""
+    assert await metadata.queue_id(1) is None
+    await metadata.keep_queue_id(1, "first")
+    await metadata.keep_queue_id(1, "second")
+    assert [await metadata.queue_id(number) for number in (0, 1)] == [None, "second"]
+    assert await metadata.pointer(1) is None
+
+
 async def test_what_was_committed_is_returned_whole(metadata: MetadataStore, bodies: BodyStore) -> None:
     """Every field survives, also the empty, the absent and the non-ASCII."""
     rows = [

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.codec.primitives import optional_token
 from streams.delivery.customising import EndpointCustomiser
 from streams.delivery.forms import FormCatalogue
 from streams.ports import CanonicalUpdate
@@ -17,6 +18,7 @@ from tests.fixtures.pipeline import (
     CODEC,
     CUSTOMISER,
     append_record,
+    canonical,
     change,
     delete,
     edit,
@@ -45,7 +47,7 @@ def update_of(operation: Operation) -> CanonicalUpdate:
     record = append_record("bob", kind=KINDS[operation[0].removeprefix("lockstep.")], content=operation)
     assert record.value is not None
     _, tail = CODEC["InboxAppend"].split("message_id").read(record.value)
-    return CanonicalUpdate("bob", 1, 7, None, tail)
+    return canonical("bob", 1, 7, tail)
 
 
 def custom(
@@ -120,7 +122,9 @@ def test_what_needs_no_customising_passes_through_untouched(operation: Operation
 def test_the_senders_own_endpoints_see_the_token() -> None:
     """The head carries owner, endpoint, number and token."""
     token = {"timestamp_ms": 5, "nonce": 6}
-    value, _ = CUSTOMISER.customise("phone", Parameters(), update_of(post())._replace(token=token))
+    value, _ = CUSTOMISER.customise(
+        "phone", Parameters(), update_of(post())._replace(token=optional_token(token))
+    )
     fields = CODEC.decode_as("EndpointUpdate", value)
     names = ("account_id", "endpoint_id", "epoch", "seq_first", "seq", "token")
     assert {name: fields[name] for name in names} == {
@@ -145,7 +149,7 @@ def test_a_form_that_cannot_be_shown_becomes_the_fallback_text(operation: Operat
 @given(st.binary(max_size=80))
 def test_bytes_that_cannot_be_read_become_a_tombstone(tail: bytes) -> None:
     """Q17: whatever stands in the queue, there is a result under the number: the queue never stalls."""
-    value, is_fallback = CUSTOMISER.customise("phone", Parameters(), CanonicalUpdate("bob", 1, 7, None, tail))
+    value, is_fallback = CUSTOMISER.customise("phone", Parameters(), canonical("bob", 1, 7, tail))
     if is_fallback:
         fields = CODEC.decode_as("EndpointUpdate", value)
         assert (fields["seq"], fields["content"][1]["reason"]) == (7, "UNREADABLE")
@@ -156,7 +160,7 @@ def test_a_kind_that_contradicts_its_content_becomes_a_tombstone() -> None:
     record = append_record("bob", kind="post_form", content=edit(TARGET))
     assert record.value is not None
     _, tail = CODEC["InboxAppend"].split("message_id").read(record.value)
-    value, is_fallback = CUSTOMISER.customise("phone", Parameters(), CanonicalUpdate("bob", 1, 7, None, tail))
+    value, is_fallback = CUSTOMISER.customise("phone", Parameters(), canonical("bob", 1, 7, tail))
     assert is_fallback
     assert CODEC.decode_as("EndpointUpdate", value)["kind"] == "tombstone"
 

@@ -1,6 +1,6 @@
 """What operators and strangers do to topics: deleted under a worker, other partitions, other settings, foreign records.
 
-These break the instance they work on, so it is their own, without a store.
+These break the instances they work on, so they are their own; the one that all but the last share has no store.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -21,7 +22,15 @@ from streams.ids import Token, message_id
 from streams.limits import RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
 from tests.chaos.waiting import until_answered
 from tests.e2e.bad_input import CODEC, NOW_MS, REGISTER, post, request
-from tests.fixtures.instance import COMMAND_SECONDS_MAX, ROOT, SHARDS, RunningInstance, running_instance
+from tests.fixtures.instance import (
+    COMMAND_SECONDS_MAX,
+    PIPELINE,
+    ROOT,
+    SHARDS,
+    STORE,
+    RunningInstance,
+    running_instance,
+)
 from tests.fixtures.tap import Tap
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -206,3 +215,53 @@ async def test_a_topic_deleted_under_the_worker_is_said_and_processing_goes_on_w
     if topic in broken.topology.inputs_of("pipeline"):
         assert broken.log()[said_before:].count("engine.topic_made_anew") == SHARDS
     assert (await broken.status())["broker"] == "up"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[RunningInstance]:
+    """An instance with a store, for one test."""
+    with running_instance(tmp_path) as running:
+        yield running
+
+
+async def test_thread_messages_made_anew_stops_the_store_by_name_and_a_store_moved_away_begins_anew(
+    stored: RunningInstance,
+) -> None:
+    """W9: no worker ends, the pipeline goes on, what was stored is kept; the loss is accepted by an operator."""
+    running = stored
+    await answered_everywhere(running, "before")
+    await running.drained()
+    client = AIOKafkaAdminClient(**running.arguments)
+    await client.start()
+    await client.delete_topics(["thread.messages"])
+    await client.close()
+    pids = {name: running.worker(name).process for name in (PIPELINE, STORE)}
+
+    async def is_stopped() -> bool:
+        status = await running.status(STORE)
+        return "thread.messages: deleted under this worker" in status.get("broker", "") and not any(
+            one["state"] == "open" for one in status["shards"]
+        )
+
+    await until_answered(is_stopped, "the store stops, and says why", NOTICED_SECONDS_MAX)
+    assert running.json("topics", "create")["created"] == ["thread.messages"]
+
+    async def is_said() -> bool:
+        shards = (await running.status(STORE)).get("shards", [])
+        return len(shards) == SHARDS and all("QUEUE_REPLACED" in one["detail"] for one in shards)
+
+    await until_answered(is_said, "the status names what happened", NOTICED_SECONDS_MAX)
+    await answered_everywhere(running, "after")
+    assert {name: running.worker(name).process for name in pids} == pids, "no worker was restarted"
+    assert "Traceback" not in running.log(STORE)
+
+    running.stop_worker(STORE)
+    (running.folder / "store").rename(running.folder / "store before")
+    running.start_worker(STORE)
+
+    async def is_open() -> bool:
+        shards = (await running.status(STORE)).get("shards", [])
+        return len(shards) == SHARDS and {one["state"] for one in shards} == {"open"}
+
+    await until_answered(is_open, "the store begins anew", NOTICED_SECONDS_MAX)
+    await running.drained()

@@ -246,13 +246,13 @@ async def test_the_queue_is_trimmed_by_age_and_never_above_the_lower_pointer(
         new_end = (await committed(topics, 40))[-1] + 1
         await until(lambda: one.store.pointers()[0].metadata == new_end, "metadata is stored")
         await trimmer.trim(120_000)
-        assert await queue.start_offset(0) == 0
+        assert (await queue.span(0)).start == 0
         await trimmer.trim(1)
-        assert await queue.start_offset(0) == end
+        assert (await queue.span(0)).start == end
         one.bodies.is_down = False
         await until(lambda: one.store.lowest_pointer(0) == new_end, "bodies caught up from what was kept")
         await trimmer.trim(1)
-        assert await queue.start_offset(0) == new_end
+        assert (await queue.span(0)).start == new_end
         assert len(await one.store.read("thread", 1, 100)) == 40
 
 
@@ -273,8 +273,8 @@ async def test_age_cuts_between_old_and_young_records(topics: Topics, tmp_path: 
         await until(lambda: one.store.lowest_pointer(0) == young + 1, "all is stored")
         trimmer = Trimmer(one.store, queue, 1, now_ms=lambda: between_ms + 1, sleep=asyncio.sleep)
         await trimmer.trim(1)
-        assert await queue.start_offset(0) <= young
-        assert await queue.start_offset(0) > 0
+        assert (await queue.span(0)).start <= young
+        assert (await queue.span(0)).start > 0
 
 
 async def test_the_queue_goes_on_where_it_ended_and_seeks_where_it_did_not(topics: Topics) -> None:

@@ -55,7 +55,7 @@ def record(offset: int, value: bytes = b"1", timestamp: int = 1_000) -> MemoryRe
 
 
 def commit(shard: Shard) -> None:
-    shard.stage_progress()
+    shard.seal({})
     shard.committed({})
 
 
@@ -142,7 +142,7 @@ def test_an_input_whose_topic_was_made_anew_begins_at_its_start(
     again, _ = new_shard(tmp_path)
     assert again.begin_input(TOPIC, 0, log_end, topic_id) == lost
     assert again.inputs[TOPIC].fetched_to == (2 if lost is None else 0)
-    assert again.has_work is (lost is not None), (
+    assert again.has_unit is (lost is not None), (
         "that it begins anew is committed without waiting for a record"
     )
     commit(again)
@@ -185,8 +185,8 @@ def test_a_jump_of_the_clock_holds_expiry_until_time_moves_on_in_small_steps(tmp
     at(2, begin_ms + 10)
     assert shard.now_ms == begin_ms + jump_ms
     assert is_held()
-    shard.stage_progress()
-    assert ("engine.clock_jumps", 1) in shard.committed({})
+    shard.seal({})
+    assert "engine.clock_jumps" in shard.committed({})
     shard.store.close()
     shard, _ = new_shard(tmp_path)
     assert is_held(), "the hold survives a restart"

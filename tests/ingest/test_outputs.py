@@ -7,8 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.ids import Token
-from streams.ingest.avro import long_bytes, sender_bytes, token_bytes
+from streams.codec.primitives import long_once, text_once, token_bytes
 from streams.ingest.outputs import OutputWriter
 from streams.ingest.request import RequestReader, Sender
 from streams.records import Status
@@ -23,7 +22,9 @@ READER = RequestReader(CODEC)
 def test_an_answer_is_what_the_codec_writes(fields: dict[str, Any]) -> None:
     """Every SendResult, with and without token, message and code."""
     account_id, endpoint_id, token = fields["account_id"], fields["endpoint_id"], fields["token"]
-    sender = Sender(account_id, sender_bytes(account_id, endpoint_id), token and token_bytes(Token(**token)))
+    sender = Sender(
+        account_id, text_once(account_id) + text_once(endpoint_id), token and token_bytes(**token)
+    )
     status, message_id = Status(fields["status"]), fields["message_id"]
     value = WRITER.result(sender, status, message_id, fields["server_at_ms"], fields["code"])
     assert value == CODEC["SendResult"].encode(fields)
@@ -40,6 +41,6 @@ def test_an_operation_is_what_the_codec_writes(fields: dict[str, Any]) -> None:
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_a_number_takes_as_few_bytes_as_it_can(number: int) -> None:
     """Seven bits a byte, small numbers of either sign first, and no empty byte at the end."""
-    encoded = long_bytes(number)
+    encoded = long_once(number)
     assert len(encoded) == max(1, -(-(abs(number) * 2 - (number < 0)).bit_length() // 7))
     assert len(encoded) == 1 or encoded[-1] != 0

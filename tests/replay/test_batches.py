@@ -6,17 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.limits import REPLAY_BATCH_BYTES, REPLAY_BATCH_UPDATES
-from streams.ports import CanonicalUpdate
 from streams.replay.batches import Batch, BatchWriter, cut
 from streams.tables.endpoints import Parameters
-from tests.fixtures.pipeline import CODEC, CUSTOMISER, append_record
+from tests.fixtures.pipeline import CODEC, CUSTOMISER, append_record, canonical
 
 
 def framed(seq: int) -> bytes:
     record = append_record("bob", nonce=seq)
     assert record.value is not None
     _, tail = CODEC["InboxAppend"].split("message_id").read(record.value)
-    return CUSTOMISER.customise("phone", Parameters(), CanonicalUpdate("bob", 1, seq, None, tail)).value
+    return CUSTOMISER.customise("phone", Parameters(), canonical("bob", 1, seq, tail)).value
 
 
 def test_a_batch_reads_as_avro_wrote_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.adapters.memory import MemoryRecord, MemoryShard
+from streams.codec.primitives import optional_token, place_bytes
 from streams.errors import RecordError
 from streams.ids import shard_of
 from streams.ports import DONE, CanonicalUpdate
@@ -69,7 +70,9 @@ def test_the_canonical_update_is_the_append_under_its_number() -> None:
     )
     assert {name: update[name] for name in appended} == appended
     (delivered,) = run.sink
-    assert (delivered.account_id, delivered.epoch, delivered.seq, delivered.token) == ("ann", 1, 1, token)
+    assert (delivered.account_id, delivered.epoch, delivered.seq) == ("ann", 1, 1)
+    assert delivered.token == optional_token(token)
+    assert delivered.place == place_bytes("ann", 1, 1)
     row = run.inboxes.update("ann", 1, 1)
     assert row is not None
     assert row.endswith(delivered.tail)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.adapters.memory_store import MemoryBodyStore, MemoryMetadataStore
-from streams.errors import StoreError
+from streams.errors import StoreError, TopicsChanged
 from streams.split_store.hosting import StoreHost
 from streams.split_store.retry import pause_s
 from tests.split_store.scenes import TOPIC, Script, World, drained, post, until
@@ -363,3 +363,26 @@ async def test_the_status_tells_both_pointers_and_what_is_tried_again() -> None:
         await drained(scene.store, script.end)
         assert scene.status(0)["problems"] == {}
         assert scene.store.counters() == {"rows": 5, "bodies": 5, "dead_letters": 0}
+
+
+async def test_a_queue_that_is_deleted_and_made_anew_stops_every_partition_by_name() -> None:
+    """Nothing of the new one is taken for what follows in the old one; the worker lives on."""
+    async with hosting() as scene:
+        for partition in (0, 1):
+            scene.script(partition)
+        scene.host.reconcile([0, 1])
+        await scene.opened(0, 1)
+        scene.host.topics_changed(TopicsChanged("deleted under this worker"))
+        scene.world.queue.queue_id = "the second"
+        for partition in (0, 1):
+            await until(
+                lambda partition=partition: "QUEUE_REPLACED" in scene.status(partition)["detail"],  # type: ignore[misc]  # bound here
+                "the status says so",
+            )
+            assert scene.status(partition)["state"] == "failed"
+        assert scene.fetching.positions == {}
+        scene.world.queue.queue_id = "the first"
+        await scene.opened(0, 1)
+        scene.host.topics_changed(TopicsChanged("again"))
+        await scene.opened(0, 1)
+        assert not scene.running.done()
