@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import faust
 
@@ -39,15 +40,22 @@ from streams.engine.group_watch import watch_group
 from streams.engine.host import Host
 from streams.engine.housekeeping import keep_house
 from streams.engine.json_page import add_json_page
+from streams.engine.observed import add_observing_pages, view_of
 from streams.engine.pages import add_pages, add_status_page, with_lag
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
-from streams.engine.topic_watch import watch_topics
+from streams.engine.topic_watch import LastHeard, watch_topics
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
+from streams.observe.live import StageShown
+from streams.observe.peers import Peers
+from streams.observe.units import BornAt, Units
+from streams.observe.worker import View
 from streams.ports import Restorer, Stage
 from streams.replay.stage import ReplayStage
-from streams.sequencer.stage import SequencerStage
+from streams.sequencer.age import AppendAge
+from streams.sequencer.stage import APPENDS, SequencerStage
+from streams.split_store.figures import add_pointers
 from streams.split_store.hosting import StoreHost
 from streams.split_store.pages import PATH as THREADS_PATH
 from streams.split_store.pages import ThreadPages
@@ -69,6 +77,7 @@ class WorkerSettings:
     data_dir: Path
     connection: Connection
     web_port: int
+    web_host: str = "127.0.0.1"
     session_timeout_s: float = 10.0
     memory_bytes: int = 192 << 20
 
@@ -85,6 +94,7 @@ def assemble(
     topics: Sequence[str],
     stages: StagesOf,
     restorers: Callable[[], Sequence[Restorer]],
+    born_at: Mapping[str, BornAt] | None = None,
 ) -> tuple[faust.App, Host]:
     """Return a Faust app and the host of its shards, running any set of stages."""
     folder = settings.data_dir / "workers" / f"{app_name}.{settings.worker}"
@@ -97,6 +107,7 @@ def assemble(
             topics=topics,
             session_timeout_s=settings.session_timeout_s,
             web_port=settings.web_port,
+            web_host=settings.web_host,
         )
     )
     cluster = Cluster(settings.connection)
@@ -129,16 +140,28 @@ def assemble(
         fetching,
         cluster,
     )
+    host.units = Units(
+        topics,
+        born_at,
+        dead_letters_topic=DEAD_LETTER_TOPIC,
+        read_dead_letter=lambda value: codec.decode_as("DeadLetter", value),
+    )
     feed(app, topics, host)
-    add_pages(app, host, fetching)
+    heard = LastHeard()
+    add_pages(app, host, fetching, heard)
+    view = view_of(host, fetching, heard)
+    add_observing_pages(
+        app, view, _stages_shown(topology), Peers(settings.data_dir, app_name, settings.worker)
+    )
 
     async def run() -> None:
         async with cluster:
             await run_beside(
                 host.run(),
-                watch_topics(host, tuple(topology.topics), cluster),
+                watch_topics(host, tuple(topology.topics), cluster, heard),
                 watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
                 keep_house(host, topology.trimmed_topics, cluster, fetching.hint),
+                view.pulse.run(),
             )
 
     async def stop() -> None:
@@ -179,6 +202,7 @@ def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) 
         topics=topology.inputs_of(PIPELINE),
         stages=stages,
         restorers=restorers,
+        born_at={APPENDS: AppendAge(codec)},
     )
 
 
@@ -196,6 +220,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
             topics=(topic,),
             session_timeout_s=settings.session_timeout_s,
             web_port=settings.web_port,
+            web_host=settings.web_host,
         )
     )
     metadata, bodies = RocksMetadataStore(folder / "metadata"), RocksBodyStore(folder / "bodies")
@@ -222,16 +247,35 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
     finished = asyncio.Event()
     feed(app, (topic,), host)
 
+    heard = LastHeard()
+
+    def broker() -> str:
+        return host.waits_for or heard.judge(trimmer.broker)
+
+    def shards() -> list[dict[str, Any]]:
+        return with_lag(host.status(), fetching)
+
     def status() -> dict[str, object]:
-        shards = with_lag(host.status(), fetching)
         return {
             **_identity(settings, STORE_APP),
-            "broker": host.waits_for or trimmer.broker,
-            "shards": shards,
+            "broker": broker(),
+            "shards": shards(),
             "counters": store.counters(),
         }
 
+    view = View(
+        worker=settings.worker,
+        app=STORE_APP,
+        broker=broker,
+        has_joined=lambda: int(app.consumer_generation_id) > 0,
+        shards=shards,
+        counters=lambda: {f"split_store.{name}": value for name, value in store.counters().items()},
+        more=lambda samples, rows: add_pointers(samples, rows, topic, fetching.end),
+    )
     add_status_page(app, status)
+    add_observing_pages(
+        app, view, _stages_shown(topology), Peers(settings.data_dir, STORE_APP, settings.worker)
+    )
     add_json_page(app, THREADS_PATH, ThreadPages(store).answer)
 
     async def run() -> None:
@@ -239,8 +283,9 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
             async with cluster, queue, dead_letters:
                 await host.run(
                     trimmer.run(),
-                    watch_topics(host, (topic,), cluster),
+                    watch_topics(host, (topic,), cluster, heard),
                     watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
+                    view.pulse.run(),
                 )
         finally:
             await metadata.close()
@@ -264,6 +309,14 @@ async def _leave(settings: WorkerSettings, app_name: str) -> None:
     """Remove the static membership of a worker that leaves for good, so that its shards are handed over at once."""
     async with Cluster(settings.connection) as cluster:
         await cluster.remove_static_member(app_name, f"{app_name}.{settings.worker}")
+
+
+def _stages_shown(topology: Topology) -> list[StageShown]:
+    """Return the stages as the live page draws them."""
+    return [
+        StageShown(name, stage.app, stage.reads, topology.outputs_of(name))
+        for name, stage in topology.stages.items()
+    ]
 
 
 def _now_ms() -> int:

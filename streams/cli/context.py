@@ -22,9 +22,9 @@ from rich.console import Console
 
 from streams.connection import Connection
 from streams.errors import ConfigurationError, LockstepError
+from streams.observe.peers import RUN_FILE
 from streams.topology import Topology, load_topology
 
-RUN_FILE = "run.json"
 DATA_DIR = ".lockstep"
 EXIT_NO = 1
 EXIT_USAGE = 2

@@ -27,9 +27,9 @@ import psutil
 from streams.adapters.cluster import Cluster
 from streams.adapters.cluster_shards import require_shards, shards_there
 from streams.broker import EmbeddedKafka
-from streams.cli.context import RUN_FILE
 from streams.connection import Connection
 from streams.errors import ConfigurationError
+from streams.observe.peers import RUN_FILE
 from streams.topology import Topology
 
 STOP_SECONDS_MAX = 6.0

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.context import EXIT_NO, data_dir_option, out, print_json, run_async, telling
-from streams.cli.workers import Page, Pages, Worker, find_run, workers_of
+from streams.cli.workers import Page, Pages, Worker, find_run, live_page_of, workers_of
 
 _WATCH_SECONDS = 1.0
 _COLOURS = {"serving": "green", "open": "green", "opening": "yellow", "waiting": "yellow"}
@@ -80,6 +80,7 @@ def described(run: dict[str, Any], workers: Sequence[Worker], pages: Sequence[Pa
         "kafka": None if run["kafka"] is None else {"pid": run["kafka"]["pid"]},
         "serving": all(one["state"] == "serving" for one in shown)
         and all(one["state"] == "open" for one in shards),
+        "live_page": live_page_of(run),
         "workers": shown,
         "shards": shards,
     }
@@ -151,7 +152,8 @@ def _picture(found: dict[str, Any]) -> Group:
     kafka = found["kafka"]
     where = "an outside cluster" if kafka is None else f"embedded Kafka, process {kafka['pid']}"
     verdict = ("serving", "bold green") if found["serving"] else ("NOT SERVING", "bold red")
-    head = Text.assemble(verdict, f" on {found['bootstrap']} ({where})\n")
+    page = f"live page: {found['live_page']}\n" if found["live_page"] else ""
+    head = Text.assemble(verdict, f" on {found['bootstrap']} ({where})\n{page}")
     return Group(head, _workers_table(found["workers"]), Text(), _shards_table(found["shards"]))
 
 

@@ -16,7 +16,6 @@ import click
 from streams.cli.context import (
     EXIT_NO,
     EXIT_USAGE,
-    RUN_FILE,
     data_dir_option,
     err,
     fail,
@@ -26,7 +25,9 @@ from streams.cli.context import (
     telling,
 )
 from streams.cli.instance import Instance
+from streams.cli.workers import live_page_of
 from streams.connection import Connection
+from streams.observe.peers import RUN_FILE
 from streams.topology import load_topology
 
 SERVING_SECONDS_MAX = 60.0
@@ -122,7 +123,8 @@ def _run(instance: Instance, *, as_json: bool) -> None:
     else:
         out.print(
             f"serving [bold]{instance.topology.shards}[/] shards on {instance.described()['bootstrap']} "
-            f"after {time.monotonic() - began_s:.1f} s; next: `lockstep status`, `lockstep send`, `lockstep demo`"
+            f"after {time.monotonic() - began_s:.1f} s; next: `lockstep status`, `lockstep send`, `lockstep demo`\n"
+            f"live page: {live_page_of(instance.described())}"
         )
     while True:
         instance.watch()
@@ -150,7 +152,8 @@ def _detach(data_dir: Path, *, as_json: bool) -> None:
                     print_json(run)
                 else:
                     out.print(
-                        f"serving on {run['bootstrap']}; stop with `lockstep down --data-dir {data_dir}`"
+                        f"serving on {run['bootstrap']}; stop with `lockstep down --data-dir {data_dir}`\n"
+                        f"live page: {live_page_of(run)}"
                     )
                 return
             time.sleep(_WATCH_SECONDS)

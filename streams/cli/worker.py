@@ -10,10 +10,13 @@ import sys
 import threading
 
 import click
+import structlog
 
 from streams.cli.context import Cluster, cluster_options
 from streams.errors import BrokerUnavailable
 from streams.topology import Topology
+
+log = structlog.get_logger("engine")
 
 APPS = ("pipeline", "store")
 _LOOK_SECONDS_MAX = 5.0
@@ -29,8 +32,12 @@ _COLLECT_AFTER = 50_000
 @click.option(
     "--name", default="worker-0", show_default=True, help="Unique in its app; the same over restarts."
 )
+@click.option("--web-port", type=int, default=6066, show_default=True, help="Port of its pages.")
 @click.option(
-    "--web-port", type=int, default=6066, show_default=True, help="Port of its status pages, on loopback."
+    "--web-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where its pages are served: 0.0.0.0 for a Prometheus elsewhere. They show what is in the tables.",
 )
 @click.option(
     "--session-timeout",
@@ -57,6 +64,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     app_name: str,
     name: str,
     web_port: int,
+    web_host: str,
     session_timeout: float,
     memory_mib: int,
     shards: int | None,
@@ -75,6 +83,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
 
     from streams.observe import logs, stacks  # with the rest
 
+    logs.configure(verbose=verbose)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust takes it
@@ -90,12 +99,12 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     from streams.codec import Codec  # with the rest
 
     faults.arm_from_environment()
-    logs.configure(verbose=verbose)
     settings = wiring.WorkerSettings(
         worker=name,
         data_dir=cluster.data_dir,
         connection=cluster.connection,
         web_port=web_port,
+        web_host=web_host,
         session_timeout_s=session_timeout,
         memory_bytes=memory_mib << 20,
     )
@@ -105,7 +114,10 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 50)
-    faust.Worker(app, loglevel="info" if verbose else "warning", quiet=not verbose).execute_from_commandline()
+    # Logging is set up above; a spinner would write cursor codes into the log.
+    process = faust.Worker(app, quiet=not verbose, override_logging=False)
+    process.spinner = None
+    process.execute_from_commandline()
 
 
 def _require_shards(cluster: Cluster, topology: Topology) -> None:
@@ -128,7 +140,7 @@ def _require_shards(cluster: Cluster, topology: Topology) -> None:
                 return loop.run_until_complete(look())
             except BrokerUnavailable as error:
                 if not is_told:
-                    click.echo(f"waiting for a broker: {error}", err=True)
+                    log.warning("engine.waiting_for_broker", reason=str(error))
                 is_told = True
     finally:
         loop.close()

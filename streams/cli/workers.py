@@ -58,6 +58,12 @@ def find_run(data_dir: Path) -> dict[str, Any]:
     return run
 
 
+def live_page_of(run: dict[str, Any]) -> str | None:
+    """Return the address of the instance's live page, None while it has no worker; any worker shows all of them."""
+    workers = sorted(workers_of(run), key=lambda one: one.app != PIPELINE_APP)
+    return f"http://127.0.0.1:{workers[0].web_port}/live/" if workers else None
+
+
 def workers_of(run: dict[str, Any], app: str | None = None) -> list[Worker]:
     """Return the workers of an instance, of one app or of all."""
     return [

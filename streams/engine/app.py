@@ -50,7 +50,7 @@ class AppSettings:
 
 
 class Fetching:
-    """Steers the app's consumer; implements host.Fetching."""
+    """Steers the app's consumer; implements steering.Fetching."""
 
     def __init__(self, app: faust.App) -> None:
         self._app = app

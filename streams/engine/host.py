@@ -16,7 +16,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -27,10 +26,12 @@ from streams.engine.producer import CommitInDoubt, Ends, TransactionalProducer, 
 from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
+from streams.engine.steering import Fetching
 from streams.engine.store import wipe
 from streams.engine.stuck import drop_in_time
 from streams.engine.takeover import Membership, release_row
 from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
+from streams.observe.units import Phases, Units
 from streams.ports import Record
 from streams.tables import TABLES, Changelog
 
@@ -38,18 +39,6 @@ log = structlog.get_logger("engine")
 
 IN_DOUBT = (CommitInDoubt, BrokerUnavailable, KafkaError, OSError, TopicsChanged)
 """What ends a transactional id, but not the worker."""
-
-
-class Fetching(Protocol):
-    """How the host steers the consumer that feeds it."""
-
-    def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Fetch from `offset` on, and begin if it was held."""
-        ...
-
-    def hold(self, topic: str, partition: int) -> None:
-        """Fetch nothing of this partition."""
-        ...
 
 
 class Host:
@@ -72,6 +61,8 @@ class Host:
         self.shards: dict[int, Shard] = {}
         self.status: dict[int, ShardStatus] = {}
         self.counters: Counter[str] = Counter()
+        self.units = Units()
+        """Is told of each committed unit; the wiring puts one here that knows what to look for."""
         self.broker = "connecting"
         """connecting, up, or what the worker is waiting for."""
         self.topics_missing: Sequence[str] = ()
@@ -93,9 +84,16 @@ class Host:
         """Held from a transaction's begin to the local batches, and by whatever else removes a shard."""
         self._unit_records = 0
         """Records in the unit in the making."""
+        self._unit_run_s = 0.0
+        """Time that its stages took."""
         self._failure: BaseException | None = None
         """Why the present transactional id has to end; raised by `_serve`."""
         self._stopping = False
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """Shards that this worker should have."""
+        return self._assigned
 
     # -- Called by the transport ---------------------------------------------------------------------------------
 
@@ -142,6 +140,7 @@ class Host:
                 await self._serve(owner)
             except IN_DOUBT as error:
                 self.broker = f"waiting: {error}"
+                self.counters["engine.units_in_doubt"] += 1
                 log.warning("engine.unit_in_doubt", owner=owner, reason=str(error))
                 await drop_in_time(self._drop_everything())
                 await self._fence_own(owner)
@@ -206,7 +205,7 @@ class Host:
             await producer.close()
             raise
         self._producer, self._failure, self.broker = producer, None, "up"
-        self._unit_records = 0
+        self._unit_records, self._unit_run_s = 0, 0.0
         log.info("engine.producer_ready", owner=owner)
 
     async def _serve(self, owner: str) -> None:
@@ -253,10 +252,12 @@ class Host:
                 break
             if not shard.has_work or self.shards.get(shard.number) is not shard:
                 continue
+            begun_at = time.monotonic()
             try:
                 self._unit_records += shard.run(budget, lambda: time.monotonic() > over_at)
             except StoreError as error:
                 self._lose(shard, error)
+            self._unit_run_s += time.monotonic() - begun_at
             await asyncio.sleep(0)
 
     def _in_turn(self) -> list[Shard]:
@@ -272,19 +273,24 @@ class Host:
         async with self._transaction:
             producer = self._usable_producer()
             busy = [shard for shard in self.shards.values() if shard.has_unit]
+            sealed_at = time.monotonic()
             outputs = [output for shard in busy for output in shard.seal(self._changelogs)]
-            self._unit_records = 0
+            served = [one for shard in busy for one in shard.sealed_served]
+            run_s, self._unit_run_s, self._unit_records = self._unit_run_s, 0.0, 0
             self._work.set()
             try:
                 ends = await producer.commit(outputs)
             except BaseException as error:
                 self._fail(error)
                 raise
+            committed_at = time.monotonic()
             self.counters["engine.units"] += 1
             self.counters["engine.outputs"] += len(outputs)
             for shard in busy:
                 if self.shards.get(shard.number) is shard:  # its store may have failed meanwhile
                     self._write_locally(shard, ends)
+            phases = Phases(run_s, committed_at - sealed_at, time.monotonic() - committed_at)
+            self.units.done(served, outputs, phases)
         faults.point("unit.after_local_batch")
 
     def _usable_producer(self) -> TransactionalProducer:
@@ -316,6 +322,7 @@ class Host:
     def _adopt(self, shard: Shard) -> None:
         self.shards[shard.number] = shard
         self.status[shard.number] = ShardStatus("open")
+        self.counters["engine.shards_opened"] += 1
         log.info("engine.shard_opened", shard=shard.number, claim=shard.claim_number)
         self._feed(shard)
         self._work.set()
@@ -336,10 +343,12 @@ class Host:
         )
         for number in numbers:
             self.shards.pop(number).store.close()
+            self.counters["engine.shards_released"] += 1
             log.info("engine.shard_released", shard=number)
 
     def _lose(self, shard: Shard, error: StoreError) -> None:
         """Drop a shard whose local store failed: the log has all of it, the store is opened or built anew."""
+        self.counters["engine.stores_lost"] += 1
         log.error("engine.store_failed", shard=shard.number, reason=str(error))
         self._hold(shard.number)
         del self.shards[shard.number]

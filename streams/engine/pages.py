@@ -27,27 +27,31 @@ from streams.engine.app import Fetching
 from streams.engine.host import Host
 from streams.engine.losses import Loss, NoSuchLoss
 from streams.engine.rebuilding import Rebuilt, ShardNotOpen
+from streams.engine.settings import ShardStatus
 from streams.engine.shard import Shard
+from streams.engine.topic_watch import LastHeard
 from streams.tables import TABLES, TableSpec
 
 _ROWS_MAX = 100
 
 
-def status_of(host: Host, fetching: Fetching) -> dict[str, Any]:
+def status_of(host: Host, fetching: Fetching, heard: LastHeard) -> dict[str, Any]:
     """Return what /lockstep/status shows; keys are stable."""
     return {
         "worker": host.settings.worker,
         "app": host.settings.app,
         "pid": os.getpid(),
-        "broker": host.broker,
+        "broker": heard.judge(host.broker),
         "generation": host.membership.generation,
-        "shards": [_shard_of(host, number, fetching) for number in sorted(host.status)],
+        "shards": [
+            _shard_of(host, number, fetching) for number in sorted(host.assigned | host.status.keys())
+        ],
         "counters": dict(sorted(host.counters.items())),
     }
 
 
 def _shard_of(host: Host, number: int, fetching: Fetching) -> dict[str, Any]:
-    status = host.status[number]
+    status = host.status.get(number) or ShardStatus()
     shard = host.shards.get(number)
     shown: dict[str, Any] = {
         "shard": number,
@@ -101,9 +105,9 @@ def add_status_page(app: faust.App, status: Callable[[], dict[str, Any]]) -> Non
     del StatusPage  # registered by the decorator
 
 
-def add_pages(app: faust.App, host: Host, fetching: Fetching) -> None:
+def add_pages(app: faust.App, host: Host, fetching: Fetching, heard: LastHeard) -> None:
     """Add the pages of a pipeline worker to its web server."""
-    add_status_page(app, lambda: status_of(host, fetching))
+    add_status_page(app, lambda: status_of(host, fetching, heard))
 
     @app.page("/lockstep/agents")
     class AgentsPage(View):

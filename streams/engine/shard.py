@@ -20,6 +20,7 @@ from streams.engine.store import Store
 from streams.errors import Oversize, RecordError, TrimmedBelowProgress
 from streams.ids import placing
 from streams.limits import DEAD_LETTER_BYTES_MAX, EXPANSION_STEP, RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES
+from streams.observe.units import Served
 from streams.ports import DONE, Record, Stage
 from streams.tables import CLOCK, INPUTS, PROGRESS
 
@@ -103,6 +104,9 @@ class Shard:
         self.outputs: list[Output] = []
         self.counters: Counter[str] = Counter()
         self._counted: list[str] = []
+        self._served: list[Served] = []
+        self.sealed_served: list[Served] = []
+        """What the sealed unit finished, input by input; for whoever measures."""
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
         self._sealed_to: dict[str, int] = {}
@@ -177,6 +181,7 @@ class Shard:
         )
         self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
         self.count("engine.dead_letters")
+        self.count(f"engine.dead_letters_by_code.{code}")
 
     def count(self, metric: str, amount: int = 1) -> None:
         if amount == 1:
@@ -242,6 +247,8 @@ class Shard:
         pending, outputs, counted = one.pending, self.outputs, self._counted
         process, mark, roll_back = stage.process, self.overlay.mark, self.overlay.roll_back
         cursor, done = one.cursor, 0
+        oldest = record = pending[0]
+        waiting = len(pending)
         while pending and done < budget:
             record = pending[0]
             if is_clock and record.timestamp > self.now_ms:
@@ -265,6 +272,8 @@ class Shard:
                 break
         one.cursor = cursor
         self._advanced.add(one.topic)
+        if finished := waiting - len(pending):
+            self._served.append(Served(one.topic, finished, oldest, record))
         return done
 
     @property
@@ -282,6 +291,7 @@ class Shard:
         self.overlay.seal()
         outputs, self.outputs = self.outputs, []
         self._sealed_counted, self._counted = self._counted, []
+        self.sealed_served, self._served = self._served, []
         number = self.number
         for key, value in self.overlay.sealed.items():
             topic = changelogs.get(key[0])

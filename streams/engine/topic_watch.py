@@ -11,7 +11,8 @@ Tested in tests/engine/test_topic_watch.py and, on Kafka, in tests/e2e/test_brok
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -22,6 +23,8 @@ from streams.errors import LockstepError, TopicsChanged
 log = structlog.get_logger("engine")
 
 ROUND_SECONDS = 1.0
+SILENT_SECONDS_MAX = 5.0
+"""It is asked each round; an answer may take a moment on a busy machine."""
 
 
 class Watched(Protocol):
@@ -55,6 +58,25 @@ class Change(NamedTuple):
         return ". ".join(said)
 
 
+class LastHeard:
+    """When the broker last answered: a worker that has nothing to commit learns from it alone that it is gone."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._at_s = now_s()
+
+    def note(self) -> None:
+        """The broker has answered."""
+        self._at_s = self._now_s()
+
+    def judge(self, broker: str) -> str:
+        """Return what a worker says of its broker, but for `up` when nothing was heard for too long."""
+        silent_s = self._now_s() - self._at_s
+        if broker == "up" and silent_s > SILENT_SECONDS_MAX:
+            return f"waiting: the broker has not answered for {silent_s:.0f} s"
+        return broker
+
+
 class TopicBook:
     """The ids as they were seen; pure."""
 
@@ -75,8 +97,8 @@ class TopicBook:
         return Change(missing, made_anew)
 
 
-async def watch_topics(host: Watched, names: Sequence[str], cluster: TopicIds) -> None:
-    """Look until cancelled, and tell the host."""
+async def watch_topics(host: Watched, names: Sequence[str], cluster: TopicIds, heard: LastHeard) -> None:
+    """Look until cancelled, and tell the host; each answer is noted."""
     book = TopicBook(names)
     while True:
         try:
@@ -84,6 +106,7 @@ async def watch_topics(host: Watched, names: Sequence[str], cluster: TopicIds) -
         except (KafkaError, LockstepError, OSError):  # the broker is away: the host waits for it by itself
             await asyncio.sleep(ROUND_SECONDS)
             continue
+        heard.note()
         is_news = change.made_anew or tuple(host.topics_missing) != change.missing
         host.topics_missing = change.missing
         if is_news and (change.missing or change.made_anew):

@@ -1,1 +1,1 @@
-"""What a process says of itself: logs now; metrics are the business of the benchmark issue."""
+"""What a process says of itself: logs, metrics, health, and the live page."""

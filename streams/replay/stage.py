@@ -168,6 +168,7 @@ class ReplayStage:
             case "lockstep.Ack":
                 return commands.acknowledge(fields, endpoint, queue)
             case "lockstep.MissingUpdates":
+                self._shard.count("replay.gaps_asked")
                 return commands.missing(fields, queue)
         return Decision(CommandCode.UNSUPPORTED)
 

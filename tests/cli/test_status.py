@@ -34,6 +34,8 @@ def test_an_instance_whose_shards_are_all_open_serves_and_ends_with_0(tmp_path: 
         "127.0.0.1:9",
         {"pid": 2},
     )
+    assert found["live_page"] == f"http://127.0.0.1:{port}/live/"
+    assert found["live_page"] in shown.output
     (worker,) = found["workers"]
     assert worker == {
         "name": "worker-0",

@@ -102,6 +102,16 @@ def test_workers_wait_for_a_healthy_kafka_and_for_the_topics(services: dict[str,
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
+def test_workers_are_asked_for_their_health(services: dict[str, Any]) -> None:
+    """By a page that workers serve: one that answers 503 when something is wrong."""
+    for name in WORKERS:
+        (address,) = re.findall(
+            r"http://127\.0\.0\.1:6066(/\S+?)'", services[name]["healthcheck"]["test"][-1]
+        )
+        assert address == "/health"
+        assert f'@app.page("{address}")' in (ROOT / "streams" / "engine" / "observed.py").read_text("utf-8")
+
+
 def test_workers_have_names_and_volumes_of_their_own(
     services: dict[str, Any], compose: dict[str, Any]
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -115,6 +117,44 @@ def test_tables_and_agents_are_visible(shell: Shell) -> None:
     rows = shell.json("tables", "threads", "thread-0")["rows"]
     assert [row["key"] for row in rows] == ["thread-0"]
     assert {one["name"] for one in shell.json("agents")["agents"]} >= {"ingest.requests", "inbox.appends"}
+
+
+def test_every_worker_shows_itself_to_machines_and_to_people(shell: Shell) -> None:
+    """Metrics, health, readiness and the live page answer on every worker; the page of one names all of them."""
+    status = shell.json("status")
+    ports = {one["name"]: one["web_port"] for one in status["workers"]}
+    for port in ports.values():
+        assert get(port, "/health")[0] == get(port, "/ready")[0] == 200
+        assert get(port, "/live/")[0] == 200
+    metrics = get(ports["worker-0"], "/metrics")[1]
+    assert re.search(
+        r'^lockstep_engine_records_in_total\{topic="ingest.requests"\} [1-9]', metrics, re.MULTILINE
+    )
+    assert re.search(r"^lockstep_delivery_latency_seconds_count [1-9]", metrics, re.MULTILINE)
+    assert 'lockstep_shard_open{shard="3"} 1.0' in metrics
+    assert 'lockstep_split_store_bodies_lag_offsets{shard="0"} 0.0' in get(ports["store-0"], "/metrics")[1]
+    assert status["live_page"] == f"http://127.0.0.1:{ports['worker-0']}/live/"
+    figures = json.loads(get(ports["store-0"], "/lockstep/live")[1])
+    assert (figures["own"]["worker"], [one["worker"] for one in figures["others"]]) == (
+        "store-0",
+        ["worker-0"],
+    )
+    assert figures["shards"] == SHARDS
+    assert len(figures["others"][0]["shards"]) == SHARDS
+
+
+def test_every_line_of_a_workers_log_is_an_event(shell: Shell) -> None:
+    """Whoever wrote it, ours or a library: JSON with a dotted name, a level and a time."""
+    for log in (shell.folder / "logs").glob("*-0.log"):
+        events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        assert all(re.fullmatch(r"[a-z_]+\.[a-z_]+", event["event"]) for event in events)
+        assert all({"level", "at"} <= event.keys() for event in events)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and text of a worker's page."""
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:  # our own worker
+        return response.status, response.read().decode()
 
 
 def test_a_second_instance_in_the_same_folder_is_refused(shell: Shell) -> None:

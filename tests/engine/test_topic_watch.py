@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from streams.engine import topic_watch
-from streams.engine.topic_watch import Change, TopicBook, watch_topics
+from streams.engine.topic_watch import Change, LastHeard, TopicBook, watch_topics
 from streams.errors import BrokerUnavailable, TopicsChanged
 
 NAMES = ("a", "b")
@@ -70,7 +70,7 @@ async def test_the_host_is_told_once_of_each_change(monkeypatch: pytest.MonkeyPa
     host = Host()
     both, one, anew = {"a": "1", "b": "2"}, {"a": "1"}, {"a": "1", "b": "3"}
     with pytest.raises(asyncio.CancelledError):
-        await watch_topics(host, NAMES, Cluster(both, one, one, None, one, anew, anew))
+        await watch_topics(host, NAMES, Cluster(both, one, one, None, one, anew, anew), LastHeard())
     (gone, said), (back, said_then) = host.told
     assert gone == ("b",)
     assert "b: deleted under this worker" in said
@@ -78,3 +78,20 @@ async def test_the_host_is_told_once_of_each_change(monkeypatch: pytest.MonkeyPa
     assert back == ()
     assert "b: deleted and made anew" in said_then
     assert host.topics_missing == ()
+
+
+async def test_a_broker_that_is_silent_counts_as_away_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker without work learns from the watch alone that its broker is gone; what it knows better stays."""
+    monkeypatch.setattr(topic_watch, "ROUND_SECONDS", 0.0)
+    now_s = 0.0
+    heard = LastHeard(lambda: now_s)
+    now_s = 7.0
+    with pytest.raises(asyncio.CancelledError):
+        await watch_topics(Host(), NAMES, Cluster(None, None), heard)
+    assert heard.judge("up") == "waiting: the broker has not answered for 7 s"
+    assert heard.judge("connecting") == "connecting"
+    with pytest.raises(asyncio.CancelledError):
+        await watch_topics(Host(), NAMES, Cluster({"a": "1", "b": "2"}), heard)
+    assert heard.judge("up") == "up"
