@@ -24,6 +24,7 @@ def test_a_job_has_columns_and_steps_with_labels_of_their_own(name: str, is_quic
     options = Options(is_quick=is_quick)
     labels = [step.label for step in job.steps(options)]
     assert job.figures
+    assert len(job.figures) == len({figure.key for figure in job.figures})
     assert labels
     assert len(labels) == len(set(labels))
     assert job.runs(options) >= 1
