@@ -55,6 +55,15 @@ test: setup  ## run all tests, those on real Kafka among them
 chaos: setup  ## kill, stall and starve a running instance at random, and verify that nothing is lost or doubled
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
+# The plots' library is locked by itself, so that .venv has it only where a benchmark was run.
+.PHONY: bench
+bench: setup  ## measure against the peers in one sitting, outputs checked; QUICK=1 for less than 8 minutes
+	@locked="$$(git hash-object bench/requirements.lock requirements.lock | tr '\n' ' ')"; \
+	if [ "$$locked" != "$$(cat $(VENV)/.bench 2>/dev/null)" ]; then \
+		$(BIN)/python -m pip install --quiet --require-hashes --requirement bench/requirements.lock || exit 1; \
+		printf '%s' "$$locked" > $(VENV)/.bench; fi
+	@$(BIN)/python -m bench all $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS))
+
 .PHONY: check
 check: setup  ## format, lint, types, layers and the house rules
 	$(BIN)/ruff format --check .
@@ -76,8 +85,14 @@ lock:  ## resolve the dependencies anew for all supported Pythons and write requ
 	build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--quiet --output-file requirements.lock
+	build/lock/bin/uv pip compile --group pyproject.toml:bench --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --quiet --output-file bench/requirements.lock
+	for peer in quix faust; do build/lock/bin/uv pip compile bench/peers/$$peer/requirements.in --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --quiet --output-file bench/peers/$$peer/requirements.txt; done
 
 .PHONY: clean
 clean:  ## remove .venv, caches and build output
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streams bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
