@@ -161,11 +161,17 @@ def _agent(feeding: Feeding) -> Callable[[AsyncIterator[Batch]], Awaitable[None]
 
 
 async def run_beside(main: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
-    """Run to the end of `main`; the others run until then. The first error of any of them ends all, and is raised."""
+    """Run to the end of `main`; the others run until then. The first error of any of them ends all, and is raised.
+
+    A cancellation that nobody here asked for is an error too: aiokafka lets those of its own tasks through, and
+    a worker that ends without a word looks like one that has nothing to do.
+    """
     tasks = [asyncio.ensure_future(one) for one in (main, *others)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
+            if task.cancelled():
+                raise RuntimeError(f"{task.get_coro()!r} was cancelled by none of us")
             task.result()
     finally:
         for task in tasks:
