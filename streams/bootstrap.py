@@ -44,6 +44,7 @@ from streams.engine.observed import add_observing_pages, view_of
 from streams.engine.pages import add_pages, add_status_page, with_lag
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
+from streams.engine.stores import shards_in
 from streams.engine.topic_watch import LastHeard, watch_topics
 from streams.fanout.stage import FanoutStage
 from streams.ingest.stage import IngestStage
@@ -80,6 +81,8 @@ class WorkerSettings:
     web_host: str = "127.0.0.1"
     session_timeout_s: float = 10.0
     memory_bytes: int = 192 << 20
+    standbys: int = 1
+    """How many other workers keep a warm copy of a shard; the same for all workers of an app. 0: none."""
 
 
 StagesOf = Callable[[Shard], Sequence[Stage]]
@@ -108,6 +111,8 @@ def assemble(
             session_timeout_s=settings.session_timeout_s,
             web_port=settings.web_port,
             web_host=settings.web_host,
+            standbys=settings.standbys,
+            copies=shards_in(folder / "shards"),
         )
     )
     cluster = Cluster(settings.connection)
@@ -162,6 +167,7 @@ def assemble(
                 watch_group(membership, unsettled_s_max=unsettled_s_max(app)),
                 keep_house(host, topology.trimmed_topics, cluster, fetching.hint),
                 view.pulse.run(),
+                host.standbys.run(),
             )
 
     async def stop() -> None:

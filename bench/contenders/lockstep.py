@@ -81,9 +81,12 @@ class LockstepPipeline(Contender):
     warm_up_messages = 0  # 20,000 threads and endpoints are set up before
     output_topics = ("inbox.updates", "delivery.mobile")
 
-    def __init__(self, workers: int = 1, session_timeout_s: float = 10.0, tokens_before: int = 0) -> None:
+    def __init__(
+        self, workers: int = 1, session_timeout_s: float = 10.0, tokens_before: int = 0, standbys: int = 1
+    ) -> None:
         super().__init__()
         self._workers = workers
+        self.standbys = standbys
         self._tokens_before = tokens_before
         self.prefill: Prefill | None = None
         self.started_s = 0.0
@@ -110,6 +113,7 @@ class LockstepPipeline(Contender):
             has_store=False,
             connection=sitting.connection,
             session_timeout_s=self._session_timeout_s,
+            standbys=self.standbys,
         )
         self.instance.begin()
         await self.instance.prepare()

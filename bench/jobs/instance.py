@@ -47,6 +47,7 @@ async def _takeover(sitting: Sitting, one: Contender) -> dict[str, Any]:
         victim, other = one.instance.processes
         assert victim.process is not None, "it serves"
         before = await generation(one)
+        kept = await _settled(other.web_port, sitting.partitions, one.standbys)
         victim.process.kill()
         killed_s = time.monotonic()
         noticed_s: float | None = None
@@ -64,8 +65,30 @@ async def _takeover(sitting: Sitting, one: Contender) -> dict[str, Any]:
         return {
             "noticed_after_s": (noticed_s or served_s) - killed_s,
             "serving_after_notice_s": served_s - (noticed_s or served_s),
+            "records_read": sum(shard["rows_read"] for shard in page["shards"] if shard["shard"] not in kept),
             "reason": await run.reason(),
         }
+
+
+async def _settled(web_port: int, shards: int, standbys: int) -> set[int]:
+    """Wait until a worker has copied all shards but its own, where copies are kept; return its own."""
+    while True:
+        (page,) = await worker_pages([web_port])
+        copies = [] if page is None else page["standbys"]
+        if page is not None and all(copy["behind"] == 0 for copy in copies):
+            own = {shard["shard"] for shard in page["shards"]}
+            if not standbys or len(own) + len(copies) == shards:
+                return own
+        await asyncio.sleep(0.1)
+
+
+def _step(tokens: int, standbys: int) -> Step:
+    return Step(
+        lambda: LockstepPipeline(2, SESSION_SECONDS, tokens, standbys),
+        LockstepPipeline,
+        _takeover,
+        {"workers": 2, "tokens": tokens, "standbys": standbys},
+    )
 
 
 START = Job(
@@ -84,14 +107,10 @@ TAKEOVER = Job(
     figures=(
         Figure("serving_after_notice_s", "serving after the notice, s"),
         Figure("noticed_after_s", "noticed after s"),
+        Figure("records_read", "records read at the openings"),
     ),
-    steps=lambda _: [
-        Step(
-            lambda: LockstepPipeline(workers=2, session_timeout_s=SESSION_SECONDS),
-            LockstepPipeline,
-            _takeover,
-            {"workers": 2},
-        )
+    steps=lambda options: [
+        _step(tokens, standbys) for tokens in (0, options.sizes[0]) for standbys in (1, 0)
     ],
     in_all=False,
 )

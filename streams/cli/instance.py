@@ -85,6 +85,7 @@ class Instance:
     adopts_shards: bool = False
     """Whether the partitions of topics that are there already win over the topology's shards."""
     session_timeout_s: float = 10.0
+    standbys: int = 1
     worker_options: Sequence[str] = ()
     kafka: EmbeddedKafka | None = None
     processes: list[WorkerProcess] = field(default_factory=list)
@@ -230,7 +231,8 @@ class Instance:
                     *(sys.executable, "-m", "streams", "worker", "--app", one.app, "--name", one.name),
                     *("--bootstrap", self.connection.bootstrap, "--data-dir", str(self.data_dir)),
                     *("--web-port", str(one.web_port), "--shards", str(self.topology.shards)),
-                    *("--session-timeout", str(self.session_timeout_s), "--stop-with-stdin"),
+                    *("--session-timeout", str(self.session_timeout_s), "--standbys", str(self.standbys)),
+                    "--stop-with-stdin",
                     *self.worker_options,
                 ],
                 stdin=subprocess.PIPE,

@@ -99,6 +99,7 @@ def _worker(worker: Worker, page: Page | None) -> dict[str, Any]:
         "shards": []
         if content is None
         else [one["shard"] for one in content["shards"] if one["state"] == "open"],
+        "standbys": [] if content is None else content.get("standbys", []),
         "restarts": worker.restarts,
         "web_port": worker.web_port,
     }
@@ -158,7 +159,8 @@ def _picture(found: dict[str, Any]) -> Group:
 
 
 def _workers_table(workers: Sequence[dict[str, Any]]) -> Table:
-    table = Table("worker", "app", "process", "state", "shards open", "restarts", box=None, pad_edge=False)
+    names = ("worker", "app", "process", "state", "shards open", "standbys", "restarts")
+    table = Table(*names, box=None, pad_edge=False)
     for one in workers:
         state = one["state"] if one["state"] != "waiting" else one["broker"]
         table.add_row(
@@ -167,6 +169,7 @@ def _workers_table(workers: Sequence[dict[str, Any]]) -> Table:
             str(one["pid"] or "-"),
             Text(state, _COLOURS.get(one["state"], "bold red")),
             _ranges(one["shards"]),
+            _copies(one["standbys"]),
             str(one["restarts"]),
         )
     return table
@@ -193,6 +196,15 @@ def _restored(shard: dict[str, Any]) -> str:
     if shard["state"] != "opening" or not shard["rows_total"]:
         return ""
     return f"restored {shard['rows_read']:,} of {shard['rows_total']:,} records"
+
+
+def _copies(standbys: Sequence[dict[str, Any]]) -> str:
+    """Return 0-3 (12 behind): shards, and the records that are not copied yet; "opening" while one is not known."""
+    if not standbys:
+        return "none"
+    known = [one["behind"] for one in standbys]
+    behind = "opening" if None in known else f"{sum(known):,} behind"
+    return f"{_ranges([one['shard'] for one in standbys])} ({behind})"
 
 
 def _sum(numbers: Any) -> str:  # noqa: ANN401  # an iterable of numbers, some of them unknown

@@ -54,6 +54,13 @@ class _Stopped(KeyboardInterrupt):
     show_default=True,
     help="Seconds until a dead worker is noticed.",
 )
+@click.option(
+    "--standbys",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Other workers that keep a warm copy of a shard.",
+)
 @click.option("--detach", is_flag=True, help="Return when everything serves; stop it with `lockstep down`.")
 @click.option("--json", "as_json", is_flag=True, help="Print where everything is as JSON.")
 @data_dir_option
@@ -63,6 +70,7 @@ def up(  # noqa: PLR0917  # click passes one argument an option
     shards: int | None,
     store: bool,  # click passes flags by name
     session_timeout: float,
+    standbys: int,
     detach: bool,  # click passes flags by name
     as_json: bool,  # click passes flags by name
     data_dir: Path,
@@ -90,6 +98,7 @@ def up(  # noqa: PLR0917  # click passes one argument an option
         connection=outside,
         adopts_shards=shards is None,
         session_timeout_s=session_timeout,
+        standbys=standbys,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)

@@ -50,6 +50,13 @@ _LOOK_SECONDS_MAX = 5.0
     show_default=True,
     help="RocksDB cache and write buffers of all shards.",
 )
+@click.option(
+    "--standbys",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Other workers that keep a warm copy of a shard; tell all workers of an app the same.",
+)
 @click.option("--shards", type=int, help="Partitions of the pipeline topics; default: as in topology.yaml.")
 @click.option(
     "--stop-with-stdin", is_flag=True, help="Stop when standard input ends: the supervisor is gone."
@@ -64,6 +71,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
     web_host: str,
     session_timeout: float,
     memory_mib: int,
+    standbys: int,
     shards: int | None,
     stop_with_stdin: bool,
     verbose: bool,
@@ -106,6 +114,7 @@ def worker(  # noqa: PLR0917  # click passes one argument an option
         web_host=web_host,
         session_timeout_s=session_timeout,
         memory_bytes=memory_mib << 20,
+        standbys=standbys,
     )
     app = wiring.APPS[app_name](settings, topology, Codec(registry_ids=topology.registry_ids))
     heap.collect_rarely()

@@ -1,7 +1,7 @@
 """The Faust app of a worker: agents that feed the host, web pages that show it, its start and its end.
 
 One agent per input topic, each handing whole partition batches to the shard they belong to. The group's assignment
-comes from Faust's own co-partitioned assignor, so partition p of every input is on one worker. Pages:
+comes from our own assignor (assignor.py), so partition p of every input is on one worker. Pages:
 /lockstep/status (JSON), /tables, /tables/<name>, /tables/<name>/<key>. Tested in tests/e2e.
 """
 
@@ -21,6 +21,7 @@ from mode import Service
 from yarl import URL
 
 from streams.connection import Connection
+from streams.engine.assignor import ShardAssignor
 from streams.engine.client_repairs import repair_clients
 from streams.engine.transport import Batch, BatchSchema, Consumer, Feeding, GroupMembership, Transport
 
@@ -47,6 +48,10 @@ class AppSettings:
     session_timeout_s: float = 10.0
     web_host: str = "127.0.0.1"
     web_port: int = 6066
+    standbys: int = 0
+    """How many other workers keep a warm copy of a shard; what the group's leader was told counts for all."""
+    copies: Sequence[int] = ()
+    """Shards of which a copy lies on this worker's disk at its start."""
 
 
 class Fetching:
@@ -116,7 +121,11 @@ def new_app(settings: AppSettings) -> faust.App:
         web_port=settings.web_port,
         stream_buffer_maxsize=64,
         worker_redirect_stdouts=False,
+        PartitionAssignor=ShardAssignor,
+        table_standby_replicas=settings.standbys,
     )
+    assert isinstance(app.assignor, ShardAssignor)  # as said above
+    app.assignor.begin_with(settings.topics, settings.copies)
     app.transport = Transport(
         [URL(f"kafka://{settings.connection.bootstrap.split(',')[0]}")], app, settings.connection
     )
@@ -152,11 +161,17 @@ def _agent(feeding: Feeding) -> Callable[[AsyncIterator[Batch]], Awaitable[None]
 
 
 async def run_beside(main: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
-    """Run to the end of `main`; the others run until then. The first error of any of them ends all, and is raised."""
+    """Run to the end of `main`; the others run until then. The first error of any of them ends all, and is raised.
+
+    A cancellation that nobody here asked for is an error too: aiokafka lets those of its own tasks through, and
+    a worker that ends without a word looks like one that has nothing to do.
+    """
     tasks = [asyncio.ensure_future(one) for one in (main, *others)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
+            if task.cancelled():
+                raise RuntimeError(f"{task.get_coro()!r} was cancelled by none of us")
             task.result()
     finally:
         for task in tasks:

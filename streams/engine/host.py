@@ -21,13 +21,15 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from streams import faults
-from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, ClusterView, Openings, Rows
+from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, Openings, Rows
 from streams.engine.producer import CommitInDoubt, Ends, TransactionalProducer, fence
 from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
+from streams.engine.standby import Standbys
 from streams.engine.steering import Fetching
 from streams.engine.store import wipe
+from streams.engine.stores import ClusterView
 from streams.engine.stuck import drop_in_time
 from streams.engine.takeover import Membership, release_row
 from streams.errors import BrokerUnavailable, StoreDamaged, StoreError, TopicsChanged
@@ -42,10 +44,7 @@ IN_DOUBT = (CommitInDoubt, BrokerUnavailable, KafkaError, OSError, TopicsChanged
 
 
 class Host:
-    """Owns the shards of one worker.
-
-    Everything runs on one event loop; what is not async returns at once.
-    """
+    """Owns the shards of one worker, on one event loop; what is not async returns at once."""
 
     def __init__(
         self, settings: HostSettings, membership: Membership, fetching: Fetching, cluster: ClusterView
@@ -78,6 +77,7 @@ class Host:
             fail=self._fail,
         )
         self.losses = self._openings.losses
+        self.standbys = Standbys(settings, self._openings.stores, self.shards.keys(), self.status)
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()
@@ -97,9 +97,10 @@ class Host:
 
     # -- Called by the transport ---------------------------------------------------------------------------------
 
-    def reconcile(self, assigned: Iterable[int]) -> None:
-        """Take in an assignment: keep what comes back, give away what does not, open what is new."""
+    def reconcile(self, assigned: Iterable[int], standbys: Iterable[int] = ()) -> None:
+        """Take in an assignment: close copies of what is ours now, give away, open what is new, copy the rest."""
         self._assigned = frozenset(assigned)
+        self.standbys.reconcile(frozenset(standbys) - self._assigned)
         for number, shard in self.shards.items():
             if number in self._assigned:
                 self._feed(shard)
@@ -163,6 +164,7 @@ class Host:
 
     def topics_changed(self, error: TopicsChanged) -> None:
         """Drop every shard; open again, by what the topics then are, when none is missing."""
+        self.standbys.reopen()
         self._fail(error)
 
     async def rebuild(self, number: int) -> Rebuilt:
@@ -321,9 +323,7 @@ class Host:
 
     def _adopt(self, shard: Shard) -> None:
         self.shards[shard.number] = shard
-        self.status[shard.number] = ShardStatus("open")
         self.counters["engine.shards_opened"] += 1
-        log.info("engine.shard_opened", shard=shard.number, claim=shard.claim_number)
         self._feed(shard)
         self._work.set()
 

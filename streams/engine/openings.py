@@ -8,10 +8,7 @@ is away is waited out with a growing back-off that people see in the status. Tes
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from pathlib import Path
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 from aiokafka import TopicPartition
@@ -22,12 +19,13 @@ from streams.engine.losses import Losses
 from streams.engine.opening import GiveWay, Won
 from streams.engine.producer import CommitInDoubt, fence
 from streams.engine.rebuilding import Comparison
-from streams.engine.restoration import Restoration, reason_to_wipe, refuse_replaced
+from streams.engine.restoration import Restoration
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
-from streams.engine.store import Memory, Store, wipe
+from streams.engine.store import Store, wipe
+from streams.engine.stores import ClusterView, Stores
 from streams.engine.takeover import Membership, Takeover
-from streams.errors import LockstepError, StateTopicReplaced, StoreDamaged, TrimmedBelowProgress
+from streams.errors import LockstepError, StoreDamaged, TrimmedBelowProgress
 
 log = structlog.get_logger("engine")
 
@@ -38,18 +36,6 @@ STALL_SECONDS_MAX = 300.0
 Long enough for a look through a whole store after a rebuild."""
 
 Rows = list[tuple[bytes, bytes | None]]
-
-
-class ClusterView(Protocol):
-    """What the host asks of the cluster beside reading and writing; adapters.cluster.Cluster."""
-
-    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]: ...
-
-    async def end_offsets(
-        self, partitions: Iterable[TopicPartition], isolation: Literal["read_committed", "read_uncommitted"]
-    ) -> dict[TopicPartition, int]: ...
-
-    async def topic_ids(self, names: Iterable[str]) -> dict[str, str]: ...
 
 
 class Openings:
@@ -78,7 +64,7 @@ class Openings:
         self._commit_claim = commit_claim
         self._adopt = adopt
         self._fail = fail
-        self._memory = Memory.of(settings.memory_bytes)
+        self.stores = Stores(settings, cluster)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.fenced: set[str] = set()
         """Transactional ids that this worker has fenced; each is used once, so for ever."""
@@ -111,10 +97,6 @@ class Openings:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def path(self, number: int) -> Path:
-        """Return where a shard's store lies."""
-        return self._settings.folder / f"shard-{number:04d}"
-
     async def _open(self, number: int, owner: str) -> None:
         wait_s = BACK_OFF_S_FIRST
         while True:
@@ -127,7 +109,12 @@ class Openings:
             else:
                 if shard is not None:
                     self._tasks.pop(number, None)
+                    status = self._status.setdefault(number, ShardStatus())
+                    status.state, status.detail = "open", ""
                     self._adopt(shard)
+                    log.info(
+                        "engine.shard_opened", shard=number, claim=shard.claim_number, read=status.rows_read
+                    )
                     return
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACK_OFF_S_MAX)
@@ -142,7 +129,7 @@ class Openings:
         self._status[number] = ShardStatus("failed", f"{code}: {error}")
         log.warning("engine.opening_failed", shard=number, code=code, reason=str(error))
         if isinstance(error, StoreDamaged):
-            wipe(self.path(number))
+            wipe(self.stores.path(number))
         return BACK_OFF_S_MAX if isinstance(error, TrimmedBelowProgress) else wait_s
 
     async def _try_open_unless_stalled(self, number: int, owner: str) -> Shard | None:
@@ -165,7 +152,7 @@ class Openings:
         settings = self._settings
         status = self._status[number] = ShardStatus()
         claims = ClaimLog()
-        store = await self._checked_store(number)
+        store = await self.stores.checked(number)
         restoration = Restoration(
             connection=settings.connection,
             number=number,
@@ -173,7 +160,7 @@ class Openings:
             restorers=settings.restorers(),
             store=store,
             claims=claims,
-            log_ends=self._high_watermarks,
+            log_ends=self.stores.high_watermarks,
             status=status,
         )
         try:
@@ -201,7 +188,7 @@ class Openings:
             shard.add_stage(stage)
         partitions = [TopicPartition(topic, number) for topic in shard.inputs]
         starts = await self._cluster.beginning_offsets(partitions)
-        ends = await self._high_watermarks(partitions)
+        ends = await self.stores.high_watermarks(partitions)
         ids = await self._cluster.topic_ids(shard.inputs)
         self.losses.settle(shard, {one.topic: starts[one] for one in partitions})
         for one in partitions:
@@ -228,39 +215,3 @@ class Openings:
             await asyncio.shield(asyncio.ensure_future(self._commit_claim(number, rows)))
 
         return Takeover(owner, self._membership, self.fenced, fence_owner, commit_claim, settings.patience)
-
-    async def _high_watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return await self._cluster.end_offsets(partitions, "read_uncommitted")
-
-    async def _checked_store(self, number: int) -> Store:
-        """Open the shard's store, or a fresh one where it cannot be continued."""
-        settings = self._settings
-        topics = [settings.state_topic, *(restorer.topic for restorer in settings.restorers())]
-        partitions = [TopicPartition(topic, number) for topic in topics]
-        ids = await self._cluster.topic_ids(topics)
-        starts = await self._cluster.beginning_offsets(partitions)
-        ends = await self._high_watermarks(partitions)
-        path = self.path(number)
-        store = Store(path, self._memory)
-        try:
-            refuse_replaced(store, settings.state_topic, ids)
-        except StateTopicReplaced:
-            store.close()
-            raise
-        reason = reason_to_wipe(
-            store,
-            topics,
-            starts={one.topic: offset for one, offset in starts.items()},
-            ends={one.topic: offset for one, offset in ends.items()},
-            topic_ids=ids,
-            tombstones_kept_ms=settings.tombstones_kept_ms,
-            now_ms=int(time.time() * 1000),
-        )
-        if reason is not None:
-            log.warning("engine.store_wiped", shard=number, reason=reason)
-            store.close()
-            wipe(path)
-            store = Store(path, self._memory)
-        for topic, topic_id in ids.items():
-            store.keep_topic_id(topic, topic_id)
-        return store

@@ -1,6 +1,6 @@
 """What a worker shows of itself over HTTP, as JSON: its shards, its agents, its state tables.
 
-/lockstep/status   worker, broker, shards with owner claim, progress and lag of each input, counters
+/lockstep/status   worker, broker, shards with owner claim, progress and lag of each input, standbys, counters
 /lockstep/agents   agents with their topics and what waits in their shards
 /lockstep/tables   state tables: name, meaning, changelog, rows and bytes (rows are counted when asked: ?count=1)
 /lockstep/tables/NAME/KEY   rows of a table whose key begins with KEY (an account, a thread, ...)
@@ -46,6 +46,7 @@ def status_of(host: Host, fetching: Fetching, heard: LastHeard) -> dict[str, Any
         "shards": [
             _shard_of(host, number, fetching) for number in sorted(host.assigned | host.status.keys())
         ],
+        "standbys": host.standbys.status(),
         "counters": dict(sorted(host.counters.items())),
     }
 

@@ -1,7 +1,7 @@
 """Reads a shard's own topics into its local store: at opening, and up to whatever point the claim protocol asks.
 
 Three topics hold all that a shard is: shard.state (state rows, progress, claims), shard.ledger, and inbox.updates.
-They are read under read_committed from the store's markers on; what was read is written, with the markers, in batches.
+They are read under read_committed from the store's markers on; `Applying` writes what was read, with the markers.
 Claims beyond the committed end are looked at under read_uncommitted. A store that cannot be continued from its
 markers is wiped first (`reason_to_wipe`), and restored in full.
 Tested in tests/engine/test_restoration.py on real Kafka.
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.connection import Connection
+from streams.engine.applying import OFFSET_BYTES, Applying
 from streams.engine.claims import TABLE as CLAIMS
 from streams.engine.claims import ClaimLog
 from streams.engine.settings import ShardStatus
@@ -27,21 +28,6 @@ _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 20
 _POLL_MS = 50
 _RECORDS_A_POLL = 20_000
-_OFFSET_BYTES = 8
-
-
-class _Rows:
-    """Rows read but not yet written; implements ports.Rows."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.staged: dict[bytes, bytes | None] = {}
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self.staged[key] = value
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.staged[key] if key in self.staged else self._store.get(key)
 
 
 class Restoration:
@@ -59,10 +45,9 @@ class Restoration:
         log_ends: Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
         status: ShardStatus,
     ) -> None:
-        self._number = number
         self._state = TopicPartition(state_topic, number)
-        self._restorers = {restorer.topic: restorer for restorer in restorers}
-        self._partitions = [self._state, *(TopicPartition(topic, number) for topic in self._restorers)]
+        self._applying = Applying(store, state_topic, restorers, self._observe)
+        self._partitions = [TopicPartition(topic, number) for topic in self._applying.topics]
         self._store = store
         self._claims = claims
         self._log_ends = log_ends
@@ -74,8 +59,8 @@ class Restoration:
     async def start(self) -> None:
         """Connect, and begin where the store's markers stand; the store has been checked by reason_to_wipe."""
         for key, value in self._store.rows(CLAIMS):
-            offset = int.from_bytes(value[:_OFFSET_BYTES], "big")
-            self._claims.observe(offset, key, value[_OFFSET_BYTES:], committed=True)
+            offset = int.from_bytes(value[:OFFSET_BYTES], "big")
+            self._claims.observe(offset, key, value[OFFSET_BYTES:], committed=True)
         await self._consumer.start()
         self._consumer.assign(self._partitions)
         starts = await self._consumer.beginning_offsets(self._partitions)
@@ -127,40 +112,21 @@ class Restoration:
         self._status.rows_total = self._status.rows_read + sum(left)
         while behind:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
-            self._apply(fetched)
-            await self._mark(fetched)
+            await self._apply(fetched)
             behind = {one: end for one, end in behind.items() if await consumer.position(one) < end}
             if behind and deadline is not None and time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0)
         return True
 
-    def _apply(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
-        rows = _Rows(self._store)
-        staged = rows.staged
-        for partition, records in fetched.items():
-            self._status.rows_read += len(records)
-            restorer = self._restorers.get(partition.topic)
-            if restorer is not None:
-                restorer.restore(records, rows)
-                continue
-            for record in records:
-                key, value = record.key, record.value
-                if key is None:
-                    continue
-                if key.startswith(CLAIMS):
-                    self._claims.observe(record.offset, key, value, committed=True)
-                    if value is not None:
-                        if key in staged or self._store.get(key) is not None:
-                            continue
-                        value = record.offset.to_bytes(_OFFSET_BYTES, "big") + value
-                staged[key] = value
-        self._staged = staged
-
-    async def _mark(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
         if fetched:
             markers = {one.topic: await self._consumer.position(one) for one in fetched}
-            self._store.write(self._staged.items(), markers)
+            self._status.rows_read += sum(len(records) for records in fetched.values())
+            self._applying.apply({one.topic: records for one, records in fetched.items()}, markers)
+
+    def _observe(self, offset: int, key: bytes, value: bytes | None) -> None:
+        self._claims.observe(offset, key, value, committed=True)
 
 
 def refuse_replaced(store: Store, state_topic: str, topic_ids: Mapping[str, str]) -> None:

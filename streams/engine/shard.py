@@ -353,6 +353,12 @@ def parse_progress(row: bytes) -> tuple[int, bytes]:
     return _PROGRESS.unpack_from(row)[1], row[_PROGRESS.size :]
 
 
+def parse_clock(row: bytes) -> tuple[int, int]:
+    """Return (shard clock, until when expiry is held), both in milliseconds since 1970, of the clock's row."""
+    _, now_ms, hold_until_ms = _CLOCK.unpack(row)
+    return now_ms, hold_until_ms
+
+
 def _fitting(value: bytes | None) -> bytes | None:
     """Return the value, cut only where it could not be kept at all (larger than any pipeline topic takes)."""
     return None if value is None else value[: DEAD_LETTER_BYTES_MAX - 65_536]

@@ -27,6 +27,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from streams.connection import Connection
+from streams.engine.assignor import ShardAssignor
 from streams.ports import Record
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class Batch(NamedTuple):
 class Feeding(Protocol):
     """What the transport asks of whoever the records are for (the host, or the split store)."""
 
-    def reconcile(self, assigned: Iterable[int]) -> None:
-        """Take in the partition numbers of a new assignment; called in every rebalance, returns at once."""
+    def reconcile(self, assigned: Iterable[int], standbys: Iterable[int] = ()) -> None:
+        """Take in the partition numbers of a new assignment; called in every rebalance, returns at once.
+
+        standbys: partition numbers that are another worker's, and of which this one is to keep copies.
+        """
         ...
 
     def wants(self, topic: str, partition: int) -> bool: ...
@@ -145,7 +149,9 @@ class Consumer(driver.Consumer):
         return cast(Feeding, self.transport.feeding)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.feeding.reconcile({one.partition for one in assigned})
+        assignor = self.app.assignor
+        assert isinstance(assignor, ShardAssignor)  # made by new_app
+        self.feeding.reconcile({one.partition for one in assigned}, assignor.standby_shards())
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:

@@ -79,7 +79,7 @@ class StoreHost:
 
     # -- What the transport asks (engine.transport.Feeding) ---------------------------------------------------
 
-    def reconcile(self, assigned: Iterable[int]) -> None:
+    def reconcile(self, assigned: Iterable[int], standbys: Iterable[int] = ()) -> None:  # noqa: ARG002  # it has none
         """Open what is new, close what is gone, go on with the rest."""
         wanted = frozenset(assigned)
         for number in self._keepers.keys() - wanted:

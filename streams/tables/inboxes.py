@@ -110,6 +110,18 @@ def is_kept(queue_key: bytes, queue_row: bytes, position_row: bytes) -> bool:
     return _ROW.unpack_from(queue_row)[1] == inbox.epoch and seq >= inbox.seq_first_kept
 
 
+def forgotten_range(key: bytes, before: bytes | None, after: bytes) -> tuple[bytes, bytes] | None:
+    """Return the range of queue rows that an inbox forgot when its position row became `after`; None for none.
+
+    The log says it only by the position: for stores that follow it.
+    """
+    first_kept = _parsed(after).seq_first_kept
+    if first_kept <= (1 if before is None else _parsed(before).seq_first_kept):
+        return None
+    prefix = QUEUE.byte + key[1:] + b"\0"
+    return prefix + bytes(_SEQ_BYTES), prefix + first_kept.to_bytes(_SEQ_BYTES, "big")
+
+
 class QueueRestorer:
     """Implements ports.Restorer: rebuilds the queue table from inbox.updates.
 

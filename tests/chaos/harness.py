@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from streams.adapters.cluster import Cluster
 from streams.broker import EmbeddedKafka
@@ -128,10 +128,20 @@ class Harness:
 
     async def open_shards(self, worker: Worker) -> set[int]:
         """The shards that a worker shows as open; none when it does not answer."""
+        page = await self.page(worker)
+        return {one["shard"] for one in page.get("shards", ()) if one["state"] == "open"}
+
+    async def standbys(self, worker: Worker) -> dict[int, int | None]:
+        """The shards of which a worker keeps copies -> how far each is behind."""
+        page = await self.page(worker)
+        return {one["shard"]: one["behind"] for one in page.get("standbys", ())}
+
+    async def page(self, worker: Worker) -> dict[str, Any]:
+        """A worker's status page, {} when it does not answer."""
         if not worker.is_alive or worker.is_suspended:
-            return set()
+            return {}
         (page,) = await worker_pages([worker.web_port])
-        return set() if page is None else {one["shard"] for one in page["shards"] if one["state"] == "open"}
+        return page or {}
 
     async def answered(self, more: int = 3) -> None:
         """Wait until so many more requests were answered: the pipeline is at work."""
@@ -165,8 +175,8 @@ class Harness:
 
     # -- Judging -----------------------------------------------------------------------------------------------------
 
-    async def judged(self) -> Report:
-        """Pause, drain, judge everything since the beginning, go on; raises when anything is wrong."""
+    async def quiet(self) -> None:
+        """Pause the traffic, until `traffic.resume`, and wait until nothing remains to be done."""
         self.traffic.pause()
         async with self._explained():
             await until(
@@ -177,6 +187,10 @@ class Harness:
         self._raise_failures()
         await self.traffic.flush()
         await self.drained()
+
+    async def judged(self) -> Report:
+        """Pause, drain, judge everything since the beginning, go on; raises when anything is wrong."""
+        await self.quiet()
         ends = await self.reader.ends()
 
         async def has_seen_all() -> bool:

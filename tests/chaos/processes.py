@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,8 @@ class Worker:
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
 
-    def start(self, fault: str = "") -> None:
-        """Start it, armed with a fault (`point:count`) or not."""
+    def start(self, fault: str = "", options: Sequence[str] = ()) -> None:
+        """Start it, armed with a fault (`point:count`) or not, with more options or not."""
         assert not self.is_alive, f"{self.name} runs already"
         self._forget()
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class Worker:
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [*self._command, *options],
                 cwd=ROOT,
                 env={**environment, VARIABLE: fault} if fault else environment,
                 stdin=subprocess.PIPE,

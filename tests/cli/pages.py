@@ -84,4 +84,6 @@ def status_page(shards: Mapping[int, str], *, broker: str = "up", lag: int = 0) 
         }
         for number, state in shards.items()
     ]
-    return 200, {"worker": "worker-0", "app": "pipeline", "pid": 1, "broker": broker, "shards": shown}
+    copies = [{"shard": 2, "behind": 3}, {"shard": 3, "behind": 0}]
+    identity = {"worker": "worker-0", "app": "pipeline", "pid": 1}
+    return 200, {**identity, "broker": broker, "shards": shown, "standbys": copies}

@@ -44,6 +44,7 @@ def test_an_instance_whose_shards_are_all_open_serves_and_ends_with_0(tmp_path: 
         "state": "serving",
         "broker": "up",
         "shards": [0, 1],
+        "standbys": [{"shard": 2, "behind": 3}, {"shard": 3, "behind": 0}],
         "restarts": 0,
         "web_port": port,
     }
@@ -53,6 +54,7 @@ def test_an_instance_whose_shards_are_all_open_serves_and_ends_with_0(tmp_path: 
     ]
     assert found["shards"][0]["inputs"] == {"ingest.requests": {"progress": 5, "lag": 7, "pending": 0}}
     assert "ingest.requests 7" in shown.stdout
+    assert "2-3 (3 behind)" in shown.stdout
 
 
 def test_a_worker_that_does_not_answer_is_shown_as_silent_and_its_shards_as_unowned(tmp_path: Path) -> None:

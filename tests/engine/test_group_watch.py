@@ -164,3 +164,14 @@ async def test_a_worker_that_its_group_does_not_take_in_says_so_once(monkeypatch
     with capture_logs() as logged:
         assert [await membership.confirm() for _ in range(5)] == [False, False, True, False, False]
     assert [one["event"] for one in logged] == ["engine.waits_for_group"] * 2
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_an_error_and_not_a_quiet_end() -> None:
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="cancelled by none of us"):
+        await run_beside(work(), cancelled())

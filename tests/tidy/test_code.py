@@ -22,7 +22,14 @@ UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b(?!\([^)\s][^)]*\))")
 
 # The stages whose decisions are rules: every module of theirs but the shell is pure.
 PURE_PACKAGES = ("ingest", "fanout", "sequencer", "delivery", "replay")
-PURE_MODULES = ("engine/claims.py", "engine/opening.py", "records.py", "ids.py", "limits.py")
+PURE_MODULES = (
+    "engine/assignment.py",
+    "engine/claims.py",
+    "engine/opening.py",
+    "records.py",
+    "ids.py",
+    "limits.py",
+)
 SHELLS = ("stage.py", "__init__.py")
 IMPURE = {
     *("asyncio", "datetime", "multiprocessing", "os", "pathlib", "random", "secrets", "signal", "socket"),
