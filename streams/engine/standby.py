@@ -46,6 +46,7 @@ _TOUCH_MS = 30_000
 """How often a store is told that nothing came: after a day without a word it would count as offline."""
 _HELD_S_MAX = 30.0
 """How long openings after an assignment may hold up the copies."""
+_STOP_SECONDS_MAX = 2.0
 _BACK_OFF_S_FIRST = 0.5
 _BACK_OFF_S_MAX = 60.0
 
@@ -285,10 +286,15 @@ def _behind(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int])
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer. aiokafka lets the cancellation of its own tasks through, as if it were ours; not from here."""
+    """Stop a consumer, or leave it when that hangs: nothing of it is needed any more.
+
+    aiokafka lets the cancellation of its own tasks through, as if it were ours; not from here.
+    """
     stopping = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait({stopping})
-    if stopping.cancelled():
+    done, _ = await asyncio.wait({stopping}, timeout=_STOP_SECONDS_MAX)
+    if not done:
+        stopping.cancel()
+    elif stopping.cancelled():
         await consumer._client.close()  # noqa: SLF001  # what was left of the stop; aiokafka does it once only
     elif (error := stopping.exception()) is not None:
         raise error

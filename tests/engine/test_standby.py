@@ -265,3 +265,15 @@ async def test_a_reader_is_stopped_at_any_moment_of_its_start(scene: Scene) -> N
     await consumer.start()
     consumer._coordinator._reset_committed_task.cancel()
     await standby._stop(consumer)
+
+
+async def test_a_reader_whose_stop_hangs_is_left(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has to end must not wait for it."""
+    monkeypatch.setattr(standby, "_STOP_SECONDS_MAX", 0.01)
+    consumer = standby._consumer(scene.connection)
+    await consumer.start()
+    stop = consumer.stop
+    monkeypatch.setattr(consumer, "stop", asyncio.Event().wait)
+    async with asyncio.timeout(SECONDS_MAX):
+        await standby._stop(consumer)
+    await stop()
