@@ -155,6 +155,9 @@ class LockstepPipeline(Contender):
         now_ms = time.time_ns() // 1_000_000
         commands, first = set_up(load.accounts, self.codec, sitting.partitions, now_ms)
         await feed(sitting, "endpoint.commands", commands)
+        await (
+            self.drained()
+        )  # what reaches an endpoint that is not attached yet is not owed to it on its route
         await feed(sitting, self.input_topic, first)
         await self.drained()
         return first
