@@ -82,8 +82,6 @@ class Host:
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()
         """Held from a transaction's begin to the local batches, and by whatever else removes a shard."""
-        self._unit_records = 0
-        """Records in the unit in the making."""
         self._unit_run_s = 0.0
         """Time that its stages took."""
         self._failure: BaseException | None = None
@@ -207,7 +205,7 @@ class Host:
             await producer.close()
             raise
         self._producer, self._failure, self.broker = producer, None, "up"
-        self._unit_records, self._unit_run_s = 0, 0.0
+        self._unit_run_s = 0.0
         log.info("engine.producer_ready", owner=owner)
 
     async def _serve(self, owner: str) -> None:
@@ -238,25 +236,28 @@ class Host:
     # -- Units ---------------------------------------------------------------------------------------------------------
 
     @property
+    def _room(self) -> int:
+        """Records that the unit in the making still takes; counted from the shards, for one may go with its part."""
+        return self.settings.unit_records_max - sum(shard.unit_records for shard in self.shards.values())
+
+    @property
     def _can_run(self) -> bool:
         """Whether a record is waiting and the unit in the making has room for it."""
-        return self._unit_records < self.settings.unit_records_max and any(
-            shard.has_work for shard in self.shards.values()
-        )
+        return self._room > 0 and any(shard.has_work for shard in self.shards.values())
 
     async def _run_stages(self) -> None:
         """Run what has arrived into the unit in the making, as far as that may grow."""
         settings = self.settings
         over_at = time.monotonic() + settings.unit_seconds_max
         for shard in self._in_turn():
-            budget = settings.unit_records_max - self._unit_records
+            budget = self._room
             if budget <= 0 or time.monotonic() > over_at:
                 break
             if not shard.has_work or self.shards.get(shard.number) is not shard:
                 continue
             begun_at = time.monotonic()
             try:
-                self._unit_records += shard.run(budget, lambda: time.monotonic() > over_at)
+                shard.run(budget, lambda: time.monotonic() > over_at)
             except StoreError as error:
                 self._lose(shard, error)
             self._unit_run_s += time.monotonic() - begun_at
@@ -278,7 +279,7 @@ class Host:
             sealed_at = time.monotonic()
             outputs = [output for shard in busy for output in shard.seal(self._changelogs)]
             served = [one for shard in busy for one in shard.sealed_served]
-            run_s, self._unit_run_s, self._unit_records = self._unit_run_s, 0.0, 0
+            run_s, self._unit_run_s = self._unit_run_s, 0.0
             self._work.set()
             try:
                 ends = await producer.commit(outputs)

@@ -109,6 +109,8 @@ class Shard:
         """What the sealed unit finished, input by input; for whoever measures."""
         self._stages: dict[str, Stage] = {}
         self._advanced: set[str] = set()
+        self.unit_records = 0
+        """Records in the unit in the making, as `run` counts them."""
         self._sealed_to: dict[str, int] = {}
         self._sealed_counted: list[str] = []
         self._topic_ids: dict[str, bytes] = {}
@@ -238,6 +240,7 @@ class Shard:
             if share <= 0 or is_over():
                 break
             done += self._run_input(one, share, is_over)
+        self.unit_records += done
         return done
 
     def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool]) -> int:
@@ -288,6 +291,7 @@ class Shard:
         unit, which must not be sealed before this one is committed.
         """
         self._stage_progress()
+        self.unit_records = 0
         self.overlay.seal()
         outputs, self.outputs = self.outputs, []
         self._sealed_counted, self._counted = self._counted, []

@@ -1,0 +1,173 @@
+"""Units of work of a worker that gains and loses shards while they are made (streams/engine/host.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from streams.adapters.memory import MemoryRecord
+from streams.codec import Codec
+from streams.connection import Connection
+from streams.engine.host import Host
+from streams.engine.producer import Ends, TransactionalProducer
+from streams.engine.settings import HostSettings
+from streams.engine.shard import Shard, ShardSettings
+from streams.engine.store import Memory, Store
+from streams.ports import DONE, Record
+
+TOPIC = "ingest.requests"
+FULL = 100
+"""Records that make a unit full."""
+SECONDS_MAX = 10.0
+
+
+class Echo:
+    """A stage that sends each record on."""
+
+    name = "echo"
+    topics: tuple[str, ...] = (TOPIC,)
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def process(self, record: Record, cursor: bytes) -> bytes:  # noqa: ARG002  # one step is all
+        self._shard.emit("out", record.key or b"", record.value or b"", self._shard.number)
+        return DONE
+
+
+class HeldProducer:
+    """Commits when it is let: one permit a transaction."""
+
+    def __init__(self) -> None:
+        self.permits = asyncio.Semaphore(0)
+        self.asked = 0
+        self.committed: list[list[tuple[str, int, bytes | None, bytes | None]]] = []
+
+    async def commit(self, outputs: Iterable[tuple[str, int, bytes | None, bytes | None]]) -> Ends:
+        sent = list(outputs)
+        self.asked += 1
+        await self.permits.acquire()
+        self.committed.append(sent)
+        return {}
+
+    async def close(self) -> None:
+        pass
+
+    def records_of(self, number: int) -> int:
+        return sum(output[:2] == ("out", number) for unit in self.committed for output in unit)
+
+
+class Member:
+    """The only member of its group."""
+
+    generation = 1
+
+    async def is_member(self, owner: str) -> bool:
+        return bool(owner)
+
+    async def confirm(self) -> bool:
+        return True
+
+
+class Steering:
+    """Of a consumer that is not there."""
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        pass
+
+    def hold(self, topic: str, partition: int) -> None:
+        pass
+
+
+class World:
+    """A host with two open shards, whose producer is ours."""
+
+    def __init__(self, folder: Path) -> None:
+        shard_settings = ShardSettings(
+            shards=2,
+            clock_topics=frozenset(),
+            dead_letters=Codec()["DeadLetter"],
+            dead_letters_topic="dead.letters",
+            expiry_hold_ms=300_000,
+        )
+        settings = HostSettings(
+            app="pipeline",
+            worker="worker-0",
+            folder=folder,
+            connection=Connection(bootstrap="127.0.0.1:1"),
+            state_topic="shard.state",
+            ledger_topic="shard.ledger",
+            input_topics=(TOPIC,),
+            shard=shard_settings,
+            stages=lambda shard: [Echo(shard)],
+            restorers=list,
+            unit_records_max=FULL,
+        )
+        self.host = Host(settings, Member(), Steering(), cast(Any, None))
+        self.producer = HeldProducer()
+        self.host._producer = cast(TransactionalProducer, self.producer)
+        memory = Memory.of(8 << 20)
+        self.shards = [
+            Shard(number, Store(folder / str(number), memory), shard_settings) for number in (0, 1)
+        ]
+        for shard in self.shards:
+            shard.add_stage(Echo(shard))
+            self.host._adopt(shard)
+        self.host._assigned = frozenset((0, 1))
+
+    def take(self, number: int, start: int, count: int) -> None:
+        records = [MemoryRecord(TOPIC, b"key", b"value", number, start + at) for at in range(count)]
+        self.host.take(TOPIC, number, start, records)
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(SECONDS_MAX):
+            while not condition():  # noqa: ASYNC110  # it looks at plain state, which tells nobody
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> Any:
+    made = World(tmp_path)
+    serving = asyncio.create_task(made.host._serve("owner"))
+    yield made
+    made.producer.permits.release()
+    made.producer.permits.release()
+    made.host._stopping = True
+    made.host._work.set()
+    await asyncio.wait_for(serving, SECONDS_MAX)
+    await made.host._close_all()
+
+
+async def test_what_arrives_during_a_commit_is_run_and_waits_for_its_own(world: World) -> None:
+    """D13: the next unit is made while one commits; nothing of it is sent before that one is decided."""
+    world.take(0, 0, 1)
+    await world.until(lambda: world.producer.asked == 1)
+    world.take(1, 0, 5)
+    await world.until(lambda: world.shards[1].unit_records == 5)
+    assert world.producer.asked == 1
+    assert world.shards[1].committed_to == {}
+    world.producer.permits.release()
+    await world.until(lambda: world.producer.asked == 2)
+    assert world.shards[0].committed_to == {TOPIC: 1}
+    world.producer.permits.release()
+    await world.until(lambda: world.shards[1].committed_to == {TOPIC: 5})
+
+
+async def test_a_full_unit_whose_shard_is_given_away_holds_up_no_other(world: World) -> None:
+    """The room that a shard's records took is free again when it goes, whatever became of them."""
+    world.take(1, 0, 1)
+    await world.until(lambda: world.producer.asked == 1)
+    world.take(0, 0, FULL)
+    await world.until(lambda: world.shards[0].unit_records == FULL)
+    world.take(1, 1, 7)
+    world.host._assigned = frozenset((1,))  # shard 0 went to another worker
+    world.host._work.set()
+    for _ in range(3):
+        world.producer.permits.release()  # the unit, the release, the next unit
+    await world.until(lambda: world.producer.records_of(1) == 8)
+    assert 0 not in world.host.shards
+    assert world.producer.records_of(0) == 0, "its records are read again by the next owner"
