@@ -10,10 +10,6 @@ the schema-driven ones.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NULL = b"\x00"
 """The first branch of a union with null."""
@@ -59,13 +55,6 @@ text = lru_cache(maxsize=_KEPT_TEXTS)(text_once)
 def token_bytes(timestamp_ms: int, nonce: int) -> bytes:
     """Return a Token."""
     return long_once(timestamp_ms) + long_once(nonce)
-
-
-def optional_token(token: Mapping[str, int] | None) -> bytes:
-    """Return a union of null and Token."""
-    if token is None:
-        return NO_TOKEN
-    return PRESENT + token_bytes(token["timestamp_ms"], token["nonce"])
 
 
 def place_bytes(account_id: str, epoch: int, seq: int) -> bytes:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from streams.codec.primitives import place_bytes, text
 from streams.errors import MissingKey, Oversize, Undecodable, WrongPartition
 from streams.ports import DONE, CanonicalUpdate
-from streams.sequencer.trimming import TRIM_EVERY, TRIM_ROWS, candidate, is_due
+from streams.sequencer.trimming import TRIM_ROWS, candidate, is_due
 from streams.tables.inboxes import UPDATES, Inbox, InboxesTable
 from streams.tables.tails import Tails
 
@@ -60,8 +60,7 @@ class SequencerStage:
         place = place_bytes(account, epoch, seq)
         token_and_tail = self._write(record, place, token_and_tail)
         inboxes.append(account, epoch, seq, token_and_tail)
-        after = inbox.appended()
-        inboxes.put(account, after if seq % TRIM_EVERY else self._trimmed(account, after))
+        inboxes.put(account, self._trimmed(account, inbox.appended()))
         token, tail = self._tails.part(token_and_tail)
         self._sink.deliver(CanonicalUpdate(account, epoch, seq, place, token, tail))
         return DONE

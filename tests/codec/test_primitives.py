@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.primitives import long, long_end, optional_token, place_bytes, read_long, text, text_end
-from tests.fixtures.pipeline import CODEC
+from streams.codec.primitives import long, long_end, place_bytes, read_long, text, text_end
+from tests.fixtures.pipeline import CODEC, optional_token
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.codec.primitives import optional_token
 from streams.delivery.customising import EndpointCustomiser
 from streams.delivery.forms import FormCatalogue
 from streams.ports import CanonicalUpdate
@@ -24,6 +23,7 @@ from tests.fixtures.pipeline import (
     edit,
     form,
     mark_read,
+    optional_token,
     post,
 )
 

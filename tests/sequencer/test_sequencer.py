@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.adapters.memory import MemoryRecord, MemoryShard
-from streams.codec.primitives import optional_token, place_bytes
+from streams.codec.primitives import place_bytes
 from streams.errors import RecordError
 from streams.ids import shard_of
 from streams.ports import DONE, CanonicalUpdate
@@ -13,7 +13,16 @@ from streams.sequencer.stage import SequencerStage
 from streams.sequencer.trimming import TRIM_ROWS
 from streams.tables import QUEUE
 from streams.tables.inboxes import Inbox, InboxesTable, QueueRestorer
-from tests.fixtures.pipeline import CODEC, DAY_MS, NOW_MS, append_record, decoded, post, replace_value
+from tests.fixtures.pipeline import (
+    CODEC,
+    DAY_MS,
+    NOW_MS,
+    append_record,
+    decoded,
+    optional_token,
+    post,
+    replace_value,
+)
 
 KEPT_MS = 29 * DAY_MS
 

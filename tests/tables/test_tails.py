@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.primitives import long, optional_token, text
+from streams.codec.primitives import long, text
 from streams.errors import Undecodable
 from streams.records import KINDS, OPERATION_NAMES, Kind
 from streams.tables.tails import Tails, kind_of_operation, tail_of_operation
-from tests.fixtures.pipeline import CODEC, change, delete, edit, form, mark_read, post
+from tests.fixtures.pipeline import CODEC, change, delete, edit, form, mark_read, optional_token, post
 
 TAILS = Tails(CODEC)
 TARGET = bytes(range(16))
