@@ -16,10 +16,18 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["tests.fixtures.kafka"]  # the session's real broker; it starts when a test asks for it
 
 SEED = int(os.environ.get("LOCKSTEP_SEED") or random.SystemRandom().randrange(2**32))
+EXAMPLES = int(
+    os.environ.get("LOCKSTEP_EXAMPLES") or 100
+)  # of each property; thousands for a search by night
 
 # Two shared cores make wall time a poor judge of a rule, so no deadline; a failure prints how to repeat it.
 settings.register_profile(
-    "lockstep", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    "lockstep",
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 settings.load_profile("lockstep")
 

@@ -66,6 +66,8 @@ def place_bytes(account_id: str, epoch: int, seq: int) -> bytes:
 def read_long(value: bytes, at: int) -> tuple[int, int]:
     """Return (number, where it ends); raise ValueError when it is not minimal or has more than 64 bits."""
     byte = value[at]
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), at + 1
     number = byte & 0x7F
     shift = 0
     while byte > 0x7F:
@@ -121,7 +123,10 @@ def read_short_text(value: bytes, at: int) -> tuple[str, int]:
 
 
 def short_text_end(value: bytes, at: int) -> int:
-    """Return where a string of less than 64 bytes ends; raise ValueError for any other."""
+    """Return where a string of less than 64 bytes ends; raise ValueError for any other size.
+
+    Not promised: that the bytes are UTF-8.
+    """
     size = value[at]
     if size & _SHORT:
         raise ValueError(_UNUSUAL)

@@ -15,7 +15,6 @@ from streams.codec.primitives import (
     long_once,
     read_short_text,
     read_short_texts,
-    short_text_end,
     text_once,
     token_bytes,
 )
@@ -111,7 +110,7 @@ def _of(head: dict[str, Any], content: bytes) -> Operation:
 def _read_by_hand(value: bytes, at: int) -> Operation:
     """Return an operation whose body begins at `at`; raise ValueError or IndexError for every unusual shape."""
     account, endpoint_at = read_short_text(value, at)
-    token_at = short_text_end(value, endpoint_at)
+    _, token_at = read_short_text(value, endpoint_at)  # decoded because what is no text is refused here
     message_at = long_end(value, long_end(value, token_at))
     server_at = message_at + MESSAGE_ID_BYTES
     thread_at = long_end(value, server_at)

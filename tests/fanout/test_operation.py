@@ -9,13 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec.primitives import long_once, text_once, token_bytes
-from streams.errors import RecordError
+from streams.errors import RecordError, Undecodable
 from streams.fanout.operation import OperationReader
 from tests.fixtures.pipeline import CODEC
 from tests.schemas.values import values_of
 
 FORMAT = CODEC["ThreadOperation"]
 READER = OperationReader(CODEC)
+
+
+FIELDS: dict[str, Any] = {
+    "account_id": "ann",
+    "endpoint_id": "phone",
+    "token": {"timestamp_ms": 1_700_000_000_000, "nonce": 2**40},
+    "message_id": bytes(range(16)),
+    "server_at_ms": 1_700_000_000_001,
+    "thread_id": "thread",
+    "recipients": ["ben", "cy"],
+    "operation": ("lockstep.Delete", {"message_id": bytes(16)}),
+}
+
+
+@pytest.mark.parametrize("name", [b"ann", b"phone", b"thread", b"ben", b"cy"])
+def test_a_name_that_is_no_text_is_a_bad_record(name: bytes) -> None:
+    """D18: no field passes on bytes that a reader cannot decode, whether anybody here looks at it or not."""
+    broken = FORMAT.encode(FIELDS).replace(name, b"\xff" * len(name))
+    with pytest.raises(Undecodable):
+        READER.read(broken)
 
 
 @given(values_of(FORMAT.schema))
