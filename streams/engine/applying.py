@@ -22,6 +22,8 @@ from streams.tables.ledger import expired_ranges
 
 OFFSET_BYTES = 8
 """A claim's offset stands before its value in the store."""
+_KNOWN_ROWS = 16_384
+"""Looked up rows that are kept for the next run: about 3 MiB. Positions and newest timestamps are asked for again."""
 EXPIRE_EVERY_MS = 600_000
 """How far the shard clock moves between two expiries of a store that only follows."""
 
@@ -30,10 +32,11 @@ Observe = Callable[[int, bytes, bytes | None], None]
 
 
 class _Rows:
-    """Rows read but not yet written; implements ports.Rows."""
+    """Rows read but not yet written, and rows that were looked up; implements ports.Rows."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[bytes, bytes | None] = {}
         self.staged: dict[bytes, bytes | None] = {}
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -42,10 +45,25 @@ class _Rows:
     def get(self, key: bytes) -> bytes | None:
         if key in self.staged:
             return self.staged[key]
+        if key in self._known:
+            return self._known[key]
         try:
-            return self._store.get(key)
+            value = self._known[key] = self._store.get(key)
         except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
             raise explained(self._store.path, error) from error
+        return value
+
+    def written(self) -> None:
+        """What was staged is in the store now."""
+        if len(self._known) > _KNOWN_ROWS:
+            self.forget_known()
+        for key in self._known.keys() & self.staged.keys():
+            self._known[key] = self.staged[key]
+        self.staged = {}
+
+    def forget_known(self) -> None:
+        """Look everything up again."""
+        self._known.clear()
 
 
 class Applying:
@@ -56,37 +74,43 @@ class Applying:
     ) -> None:
         """`observe` is told of every claim, before it is kept."""
         self._store = store
+        self._rows = _Rows(store)
         self._state_topic = state_topic
         self._restorers = {restorer.topic: restorer for restorer in restorers}
         self._observe = observe
         self._expired_to_ms = 0
         self.topics = [state_topic, *self._restorers]
 
-    def apply(self, fetched: Mapping[str, Sequence[Record]], markers: Mapping[str, int]) -> None:
+    def apply(
+        self, fetched: Mapping[str, Sequence[Record]], markers: Mapping[str, int], *, is_logged: bool = True
+    ) -> None:
         """Write what was read, topic -> records in log order, and up to where each topic is now in the store.
 
         The state topic comes first: by its positions the restorers leave out what is kept no longer.
         """
-        rows = _Rows(self._store)
+        rows = self._rows
+        rows.staged = {}  # what a run that failed has left
         ranges: list[tuple[bytes, bytes]] = []
         self._apply_state(fetched.get(self._state_topic, ()), rows, ranges)
         for topic, records in fetched.items():
             if topic != self._state_topic:
                 self._restorers[topic].restore(records, rows)
-        self._store.write(rows.staged.items(), markers, ranges)
+        self._store.write(rows.staged.items(), markers, ranges, is_logged=is_logged)
+        rows.written()
 
     def expire(self, kept_ms: int) -> None:
         """Forget tokens that are older than `kept_ms` by the shard clock, when that has moved on enough.
 
         The owner does it by buckets when a request arrives; rows of expired tokens may be there or not.
         """
-        clock = _Rows(self._store).get(CLOCK.byte)
+        clock = self._rows.get(CLOCK.byte)
         now_ms, hold_until_ms = (0, 0) if clock is None else parse_clock(clock)
         before_ms = now_ms - kept_ms
         if now_ms < hold_until_ms or before_ms < self._expired_to_ms + EXPIRE_EVERY_MS:
             return
         self._expired_to_ms = before_ms
         self._store.write((), {}, expired_ranges(before_ms))
+        self._rows.forget_known()
 
     def _apply_state(self, records: Sequence[Record], rows: _Rows, ranges: list[tuple[bytes, bytes]]) -> None:
         staged = rows.staged

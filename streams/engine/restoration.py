@@ -28,6 +28,8 @@ _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 20
 _POLL_MS = 50
 _RECORDS_A_POLL = 20_000
+_UNLOGGED_ROWS_MIN = 50_000
+"""From here on it is cheaper to read again after a SIGKILL than to write everything twice."""
 
 
 class Restoration:
@@ -110,20 +112,22 @@ class Restoration:
         behind = {one: end for one, end in ends.items() if await consumer.position(one) < end}
         left = [end - await consumer.position(one) for one, end in behind.items()]
         self._status.rows_total = self._status.rows_read + sum(left)
+        is_logged = sum(left) < _UNLOGGED_ROWS_MIN
         while behind:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
-            await self._apply(fetched)
+            await self._apply(fetched, is_logged=is_logged)
             behind = {one: end for one, end in behind.items() if await consumer.position(one) < end}
             if behind and deadline is not None and time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0)
         return True
 
-    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Record]], *, is_logged: bool) -> None:
         if fetched:
             markers = {one.topic: await self._consumer.position(one) for one in fetched}
             self._status.rows_read += sum(len(records) for records in fetched.values())
-            self._applying.apply({one.topic: records for one, records in fetched.items()}, markers)
+            by_topic = {one.topic: records for one, records in fetched.items()}
+            self._applying.apply(by_topic, markers, is_logged=is_logged)
 
     def _observe(self, offset: int, key: bytes, value: bytes | None) -> None:
         self._claims.observe(offset, key, value, committed=True)

@@ -13,6 +13,8 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.codec.primitives import NO_TOKEN, long_end, read_long, short_text_end
+from streams.errors import ConfigurationError
 from streams.tables import POSITIONS, QUEUE
 
 if TYPE_CHECKING:
@@ -132,20 +134,58 @@ class QueueRestorer:
 
     def __init__(self, codec: Codec) -> None:
         self._update = codec["InboxUpdate"].split("token")
+        self._prove_layout()
 
     def restore(self, records: Iterable[Record], rows: Rows) -> None:
         """Put the row of each update."""
+        frame, body_at, put = self._update.frame, len(self._update.frame), rows.put
+        firsts: dict[bytes, tuple[int, int]] = {}  # encoded account -> epoch and seq from which rows are kept
         for record in records:
-            if record.value is None:
+            value = record.value
+            if value is None:
                 continue
-            head, token_and_tail = self._update.read(record.value)
-            account, epoch, seq = head["account_id"], head["epoch"], head["seq"]
-            position = rows.get(_keys(account)[0])
-            if position is not None:
-                inbox = _parsed(position)
-                if epoch < inbox.epoch or (epoch == inbox.epoch and seq < inbox.seq_first_kept):
-                    continue
-            rows.put(_queue_key(account, seq), _ROW.pack(_VERSION, epoch) + token_and_tail)
+            try:
+                if not value.startswith(frame):
+                    raise ValueError
+                account, epoch, seq, token_and_tail = _read_by_hand(value, body_at)
+            except (IndexError, ValueError):  # another version, longer ids, or broken: the codec tells which
+                account, epoch, seq, token_and_tail = self._read_by_codec(value)
+            first = firsts.get(account)
+            if first is None:
+                position = rows.get(POSITIONS.byte + account)
+                first = firsts[account] = (0, 0) if position is None else _first_kept(position)
+            if (epoch, seq) >= first:
+                key = b"".join((QUEUE.byte, account, b"\0", seq.to_bytes(_SEQ_BYTES, "big")))
+                put(key, _ROW.pack(_VERSION, epoch) + token_and_tail)
+
+    def _read_by_codec(self, value: bytes) -> tuple[bytes, int, int, bytes]:
+        head, token_and_tail = self._update.read(value)
+        return head["account_id"].encode(), head["epoch"], head["seq"], token_and_tail
+
+    def _prove_layout(self) -> None:
+        value = self._update.write(_SAMPLE_PLACE, NO_TOKEN + b"tail")
+        try:
+            found = _read_by_hand(value, len(self._update.frame))
+        except (IndexError, ValueError):
+            found = None
+        if found != self._read_by_codec(value):
+            raise ConfigurationError("InboxUpdate has a layout that streams/tables/inboxes.py does not know")
+
+
+_SAMPLE_PLACE = {"account_id": "account", "epoch": 1, "seq_first": 2, "seq": 300}
+
+
+def _read_by_hand(value: bytes, at: int) -> tuple[bytes, int, int, bytes]:
+    """Return account, epoch, seq, token and tail; raise ValueError or IndexError for every unusual shape."""
+    account_end = short_text_end(value, at)
+    epoch, seq_first_at = read_long(value, account_end)
+    seq, end = read_long(value, long_end(value, seq_first_at))
+    return value[at + 1 : account_end], epoch, seq, value[end:]
+
+
+def _first_kept(position: bytes) -> tuple[int, int]:
+    inbox = _parsed(position)
+    return inbox.epoch, inbox.seq_first_kept
 
 
 def _parsed(row: bytes) -> Inbox:

@@ -38,7 +38,7 @@ _LEDGER_BYTE = LEDGER.byte[0]
 _RECENT_BYTE = RECENT.byte[0]
 _VERSION_BYTE = _VERSION[0]
 _CODE_AT = 1 + DIGEST_BYTES
-_CLIENT_AT = _LEDGER_START.size
+_TIMESTAMP_AT, _NONCE_AT, _CLIENT_AT = 1, 9, _LEDGER_START.size
 
 
 class LedgerEntry(NamedTuple):
@@ -160,21 +160,36 @@ class LedgerRestorer:
 
     def restore(self, records: Iterable[Record], rows: Rows) -> None:
         """Apply a run of committed records, in log order; idempotent."""
-        newest: dict[bytes, int] = {}
+        days: dict[int, dict[bytes, bytes]] = {}
+        start = end = b""
+        newest: dict[
+            bytes, bytes
+        ] = {}  # of the day from start to end: client -> encoded timestamp, which sorts
         put = rows.put
         for record in records:
             key, value = record.key, record.value
             if not key or value is None or key[0] != _LEDGER_BYTE:
                 continue
             put(key, value)
-            _, timestamp_ms, _ = _LEDGER_START.unpack_from(key)
-            recent_key = _RECENT_START.pack(_RECENT_BYTE, timestamp_ms // DAY_MS) + key[_CLIENT_AT:]
-            if timestamp_ms > newest.get(recent_key, -1):
-                newest[recent_key] = timestamp_ms
-        for recent_key, timestamp_ms in newest.items():
-            known = rows.get(recent_key)
-            if known is None or _recent_of(known) < timestamp_ms:
-                put(recent_key, _RECENT_VALUE.pack(_VERSION_BYTE, timestamp_ms))
+            timestamp = key[_TIMESTAMP_AT:_NONCE_AT]
+            if not start <= timestamp < end:  # a run is hardly ever of more than two days
+                day = int.from_bytes(timestamp, "big") // DAY_MS
+                start, end = _timestamp_of(day), _timestamp_of(day + 1)
+                newest = days.setdefault(day, {})
+            client = key[_CLIENT_AT:]
+            if timestamp > newest.get(client, b""):
+                newest[client] = timestamp
+        for day, clients in days.items():
+            recent_start = _RECENT_START.pack(_RECENT_BYTE, day)
+            for client, timestamp in clients.items():
+                recent_key = recent_start + client
+                known = rows.get(recent_key)
+                if known is None or _recent_of(known) < int.from_bytes(timestamp, "big"):
+                    put(recent_key, _VERSION + timestamp)
+
+
+def _timestamp_of(day: int) -> bytes:
+    return (day * DAY_MS).to_bytes(_NONCE_AT - _TIMESTAMP_AT, "big")
 
 
 def _recent_of(value: bytes) -> int:

@@ -104,6 +104,20 @@ def test_updates_that_are_fetched_with_the_position_that_drops_them_are_left_out
     assert [key for key, _ in store.rows(QUEUE.byte)] == _queue(4, 5)
 
 
+def test_a_position_that_moves_from_one_run_to_the_next_is_seen(store: Store) -> None:
+    """What was looked up once is kept, and is what the store holds all the same."""
+    pipeline = Pipeline()
+    for _ in range(5):
+        pipeline.send("t", "bob", recipients=["ann"])
+    outputs = pipeline.shards[0].shard.outputs
+    updates = [(one.key, one.value) for one in outputs if one.topic == "inbox.updates" and one.key == b"ann"]
+    applying = _apply(store, {STATE: _records(STATE, [_position(Inbox(1, 3, 1))])})
+    _apply(store, {"inbox.updates": _records("inbox.updates", updates[:2])}, applying)
+    _apply(store, {STATE: _records(STATE, [_position(Inbox(1, 6, 5))], 1)}, applying)
+    _apply(store, {"inbox.updates": _records("inbox.updates", updates, 2)}, applying)
+    assert [key for key, _ in store.rows(QUEUE.byte)] == _queue(5)
+
+
 def test_tokens_expire_by_the_shard_clock_and_not_while_it_is_held(store: Store) -> None:
     """D20: the owner holds expiry after a jump, and so does who follows."""
     old, young = NOW_MS - KEPT_MS - EXPIRE_EVERY_MS, NOW_MS - KEPT_MS

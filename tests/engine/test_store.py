@@ -20,23 +20,50 @@ TOPICS = ("shard.state",)
 
 def test_rows_and_markers_are_one_batch_that_survives_sigkill(tmp_path: Path) -> None:
     """After SIGKILL the marker never says more, or less, than the rows."""
-    program = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from streams.engine.store import Memory, Store\n"
-        "store = Store(Path(sys.argv[1]), Memory.of(8 << 20))\n"
+    _killed(
+        tmp_path,
         "for number in range(10_000):\n"
         "    store.write([(b'\\x10row', b'%d' % number)], {'shard.state': number})\n"
-        "    if number == 5_000: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if number == 5_000: os.kill(os.getpid(), signal.SIGKILL)\n",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "store")], check=False, env=os.environ
-    )
-    assert done.returncode == -signal.SIGKILL
     store = Store(tmp_path / "store", MEMORY)
     assert store.get(b"\x10row") == b"5000"
     assert store.marker("shard.state") == 5_000
     store.close()
+
+
+@pytest.mark.parametrize(("last", "expected"), [("False", None), ("True", 3)])
+def test_what_was_not_logged_is_gone_as_a_whole_or_there_as_a_whole(
+    tmp_path: Path, last: str, expected: int | None
+) -> None:
+    """A marker that survives SIGKILL stands for rows that do: a logged batch takes what came before along."""
+    _killed(
+        tmp_path,
+        "for number in (1, 2):\n"
+        "    rows = [(b'\\x10%d' % number, b'v')]\n"
+        "    store.write(rows, {'inbox.updates': number}, is_logged=False)\n"
+        f"store.write([(b'\\x103', b'v')], {{'shard.state': 3}}, is_logged={last})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    store = Store(tmp_path / "store", MEMORY)
+    assert store.marker("shard.state") == expected
+    assert store.marker("inbox.updates") == (None if expected is None else 2)
+    assert [key for key, _ in store.rows(b"\x10")] == (
+        [] if expected is None else [b"\x101", b"\x102", b"\x103"]
+    )
+    store.close()
+
+
+def _killed(folder: Path, program: str) -> None:
+    """Run some lines with an open store in a process that kills itself."""
+    begin = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from streams.engine.store import Memory, Store\n"
+        "store = Store(Path(sys.argv[1]), Memory.of(8 << 20))\n"
+    )
+    command = [sys.executable, "-c", begin + program, str(folder / "store")]
+    assert subprocess.run(command, check=False, env=os.environ).returncode == -signal.SIGKILL
 
 
 def test_closing_is_quick_and_loses_nothing(tmp_path: Path) -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from streams.adapters.memory import MemoryRecord, MemoryState
 from streams.tables import QUEUE
 from streams.tables.inboxes import NEW, Inbox, InboxesTable, QueueRestorer
 from tests.fixtures.pipeline import CODEC, Pipeline
+from tests.schemas.values import values_of
+
+UPDATE = CODEC["InboxUpdate"]
 
 
 def test_an_inbox_that_never_got_anything_begins_at_one() -> None:
@@ -65,3 +73,16 @@ def test_a_restore_leaves_out_what_was_trimmed() -> None:
     QueueRestorer(CODEC).restore(updates_of(pipeline), restored)
     assert [table.update("bob", 1, seq) is not None for seq in range(1, 6)] == [False] * 3 + [True] * 2
     assert all(table.update("ann", 1, seq) for seq in range(1, 6))
+
+
+@given(values_of(UPDATE.schema), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+def test_an_update_of_any_shape_is_restored_as_the_codec_reads_it(
+    fields: dict[str, Any], epoch: int, seq: int
+) -> None:
+    """Long ids and big numbers, read by hand or by the codec: the same row."""
+    value = UPDATE.encode({**fields, "epoch": epoch, "seq": seq})
+    head, token_and_tail = UPDATE.split("token").read(value)
+    expected, restored = MemoryState(), MemoryState()
+    InboxesTable(expected).append(head["account_id"], epoch, seq, token_and_tail)
+    QueueRestorer(CODEC).restore([MemoryRecord("inbox.updates", b"key", value)], restored)
+    assert restored.rows == expected.rows
