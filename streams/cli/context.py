@@ -106,6 +106,25 @@ def data_dir_option(command: Command) -> Command:
     )(command)
 
 
+def worker_options(command: Command) -> Command:
+    """Add --session-timeout and --standbys: what a worker is told, and `up` tells all of its workers."""
+    standbys = click.option(
+        "--standbys",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        help="Other workers that keep a warm copy of a shard; tell all workers of an app the same.",
+    )
+    timeout = click.option(
+        "--session-timeout",
+        type=float,
+        default=10.0,
+        show_default=True,
+        help="Seconds until a dead worker is noticed.",
+    )
+    return timeout(standbys(command))
+
+
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --bootstrap and --data-dir and hand the command a `cluster`; tell its LockstepErrors."""
 

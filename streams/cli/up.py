@@ -23,6 +23,7 @@ from streams.cli.context import (
     print_json,
     read_run,
     telling,
+    worker_options,
 )
 from streams.cli.instance import Instance
 from streams.cli.workers import live_page_of
@@ -47,20 +48,7 @@ class _Stopped(KeyboardInterrupt):
     help="Partitions of every topic, fixed once they exist. Default: theirs, else as in topology.yaml.",
 )
 @click.option("--store/--no-store", default=True, show_default=True, help="Run the split store's worker too.")
-@click.option(
-    "--session-timeout",
-    type=float,
-    default=10.0,
-    show_default=True,
-    help="Seconds until a dead worker is noticed.",
-)
-@click.option(
-    "--standbys",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="Other workers that keep a warm copy of a shard.",
-)
+@worker_options
 @click.option("--detach", is_flag=True, help="Return when everything serves; stop it with `lockstep down`.")
 @click.option("--json", "as_json", is_flag=True, help="Print where everything is as JSON.")
 @data_dir_option

@@ -11,7 +11,7 @@ import threading
 import click
 import structlog
 
-from streams.cli.context import Cluster, cluster_options
+from streams.cli.context import Cluster, cluster_options, worker_options
 from streams.errors import BrokerUnavailable
 from streams.topology import Topology
 
@@ -36,26 +36,13 @@ _LOOK_SECONDS_MAX = 5.0
     show_default=True,
     help="Where its pages are served: 0.0.0.0 for a Prometheus elsewhere. They show what is in the tables.",
 )
-@click.option(
-    "--session-timeout",
-    type=float,
-    default=10.0,
-    show_default=True,
-    help="Seconds until a dead worker is noticed.",
-)
+@worker_options
 @click.option(
     "--memory-mib",
     type=int,
     default=192,
     show_default=True,
     help="RocksDB cache and write buffers of all shards.",
-)
-@click.option(
-    "--standbys",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="Other workers that keep a warm copy of a shard; tell all workers of an app the same.",
 )
 @click.option("--shards", type=int, help="Partitions of the pipeline topics; default: as in topology.yaml.")
 @click.option(

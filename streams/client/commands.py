@@ -10,14 +10,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from streams.client.outlet import codec_of
 from streams.client.sender import NoAnswer
-from streams.client.wire import Wire
+from streams.client.wire import OnWire, Wire
 from streams.errors import RecordError
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ class CommandAnswer:
         return [update for batch in self.batches for update in batch["updates"]]
 
 
-class EndpointCommands:
+class EndpointCommands(OnWire):
     """Commands of any endpoint; use as `async with`. Every call raises NoAnswer when time is up."""
 
     def __init__(
@@ -61,18 +59,8 @@ class EndpointCommands:
         self._codec = codec_of(topology)
         self._retry_seconds = retry_seconds
         self._waiting: dict[str, asyncio.Queue[tuple[str, Fields]]] = {}
-        self._stack = AsyncExitStack()
         said, heard = topology.topic_of("EndpointCommand"), topology.topic_of("CommandResult")
-        self._wire = Wire(client_arguments, said=said, heard=heard, on_record=self._hear)
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._wire)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+        super().__init__(Wire(client_arguments, said=said, heard=heard, on_record=self._hear))
 
     async def register(
         self,

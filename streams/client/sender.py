@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.client.outlet import codec_of
-from streams.client.wire import Wire
+from streams.client.wire import OnWire, Wire
 from streams.errors import LockstepError, RecordError
 from streams.ids import Token
 from streams.records import Status
@@ -51,7 +49,7 @@ class Answer(NamedTuple):
         return self.status in (Status.ACCEPTED, Status.DUPLICATE)
 
 
-class Sender:
+class Sender(OnWire):
     """An open sender, for any number of accounts; use as `async with`.
 
     retry_seconds: how long `ask` goes on; at most the topology's client_retry_horizon_ms, below which the
@@ -65,18 +63,8 @@ class Sender:
         horizon_seconds = topology.timestamps.client_retry_horizon_ms / 1000
         self._retry_seconds = min(retry_seconds, horizon_seconds)
         self._waiting: dict[tuple[str, str, Token], asyncio.Queue[Answer]] = {}
-        self._stack = AsyncExitStack()
         said, heard = topology.topic_of("SendRequest"), topology.topic_of("SendResult")
-        self._wire = Wire(client_arguments, said=said, heard=heard, on_record=self._hear)
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._wire)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+        super().__init__(Wire(client_arguments, said=said, heard=heard, on_record=self._hear))
 
     async def send(self, request: Request) -> None:
         """Write a request once, without waiting for its answer. May be repeated: the token is the same."""

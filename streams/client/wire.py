@@ -106,3 +106,19 @@ class Wire:
             for records in fetched.values():
                 for record in records:
                     self._on_record(record)
+
+
+class OnWire:
+    """Who talks over one wire; use as `async with`."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def __aenter__(self) -> Self:
+        await self._wire.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._wire.__aexit__(kind, error, trace)
