@@ -70,6 +70,8 @@ class Job:
     runs: Callable[[Options], int] = lambda options: options.runs
     """How often; some jobs are too long to be run three times in one sitting."""
     partitions: Callable[[Options], int] | None = None
+    compares: tuple[str, str] | None = None
+    """Two contenders, without something and with it: the report says by how much the medians differ."""
     in_quick: bool = False
     in_all: bool = True
     """Whether `make bench` runs it; the load scenarios are asked for by name."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.figures import Ratio, best, shown, spread
+from bench.figures import Ratio, best, difference, shown, spread
 
 PEERS = ("kafka_streams", "quix", "faust")
 OURS = {"j1a": "lockstep_two_hop", "j1b": "lockstep_pipeline"}
@@ -22,7 +22,10 @@ Found = Mapping[str, Any]
 
 def completed(found: Found) -> dict[str, Any]:
     """Return what was found with spreads and ratios added."""
-    jobs = {name: {**job, "rows": rows_of(job)} for name, job in found["jobs"].items()}
+    jobs = {
+        name: {**job, "rows": rows_of(job), "differences": differences_of(job)}
+        for name, job in found["jobs"].items()
+    }
     values, reasons = ratios_of(found)
     return {**found, "jobs": jobs, "ratios": values, "ratio_reasons": reasons}
 
@@ -79,6 +82,14 @@ def rows_of(job: Found) -> list[dict[str, Any]]:
     return rows
 
 
+def differences_of(job: Found) -> dict[str, Any]:
+    """Return figure -> the medians without and with what the job compares; empty where it compares nothing."""
+    if not job.get("compares"):
+        return {}
+    without, having = ([run for run in job["runs"] if run["contender"] == one] for one in job["compares"])
+    return {key: difference(without, having, key)._asdict() for key, _ in job["figures"]}
+
+
 def render(report: Found, plots: Sequence[str] = ()) -> str:
     """Return the Markdown of a completed report; `plots`: names of pictures that lie beside it."""
     parts = [_head(report), _ratios(report)]
@@ -131,7 +142,16 @@ def _job(name: str, job: Found) -> str:
             f"| {row['label']} | {' | '.join(cells)} | {row['runs']} | {_cell(row['load'])} | {_cell(row['loop_us'])} |"
         )
         notes += [f"- {row['label']}, {reason}" for reason in row["reasons"]]
+    notes += [
+        _difference(label, job["differences"][key]) for key, label in job["figures"] if job["differences"]
+    ]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def _difference(label: str, one: Found) -> str:
+    if one["percent"] is None:
+        return f"- {label}: null, {one['reason']}"
+    return f"- {label}: {shown(one['without'])} without, {shown(one['median_with'])} with, {one['percent']:+.1f} %"
 
 
 def _cell(figure: Sequence[float] | None) -> str:

@@ -42,6 +42,7 @@ async def run_jobs(jobs: Sequence[Job], options: Options) -> dict[str, Any]:
                 "title": job.title,
                 "note": job.note,
                 "figures": [list(one) for one in job.figures],
+                "compares": job.compares,
                 "runs": await _rounds(sitting, job, steps, options),
             }
     found["seconds"] = round(time.monotonic() - began_s)

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+AS_IT_IS = "as-it-is"
 SLOW_STORE = "slow-store"
+UNOBSERVED = "unobserved"
 
 
 def main() -> None:
@@ -50,7 +52,22 @@ def _slow_store(switch: str) -> None:
     )
 
 
-ALTERATIONS: Mapping[str, Callable[[str], None]] = {SLOW_STORE: _slow_store}
+def _as_it_is(_: str) -> None:
+    """Nothing is altered: the other side of a comparison, started in the same way."""
+
+
+def _unobserved(_: str) -> None:
+    """Nobody is told of a unit of work, no counter of a stage is raised, the pulse does not beat."""
+    from bench.contenders.unobserved import switch_off
+
+    switch_off()
+
+
+ALTERATIONS: Mapping[str, Callable[[str], None]] = {
+    AS_IT_IS: _as_it_is,
+    SLOW_STORE: _slow_store,
+    UNOBSERVED: _unobserved,
+}
 
 
 if __name__ == "__main__":
