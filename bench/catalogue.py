@@ -18,7 +18,7 @@ from bench.plan import Job
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
-        *(J1, J2, J3, J4, J5, J6, RAW),
-        *(OVERLOAD, HOT_KEY, SLOW_READER, SLOW_STORE_JOB, SOAK, START, TAKEOVER, OBSERVING),
+        *(J1, J2, J3, J4, TAKEOVER, J5, J6, RAW),
+        *(OVERLOAD, HOT_KEY, SLOW_READER, SLOW_STORE_JOB, SOAK, START, OBSERVING),
     )
 }
