@@ -100,6 +100,7 @@ START = Job(
     figures=(Figure("serving_after_s", "serving after s"),),
     steps=lambda _: [Step(LockstepPipeline, LockstepPipeline, _start)],
     in_all=False,
+    run_seconds=10,
 )
 
 TAKEOVER = Job(
@@ -116,4 +117,5 @@ TAKEOVER = Job(
     ),
     steps=lambda options: [_step(max(options.sizes), standbys) for standbys in (1, 0)],
     runs=lambda options: min(options.runs, 1),
+    run_seconds=90,
 )
