@@ -14,6 +14,7 @@ from pathlib import Path
 
 AS_IT_IS = "as-it-is"
 SLOW_STORE = "slow-store"
+TIMED = "timed"
 UNOBSERVED = "unobserved"
 
 
@@ -63,9 +64,17 @@ def _unobserved(_: str) -> None:
     switch_off()
 
 
+def _timed(_: str) -> None:
+    """The parts of a worker have clocks."""
+    from bench.contenders.stage_times import measure_stages
+
+    measure_stages()
+
+
 ALTERATIONS: Mapping[str, Callable[[str], None]] = {
     AS_IT_IS: _as_it_is,
     SLOW_STORE: _slow_store,
+    TIMED: _timed,
     UNOBSERVED: _unobserved,
 }
 
