@@ -132,5 +132,5 @@ J4 = Job(
     ),
     steps=_steps,
     runs=lambda options: min(options.runs, 1),
-    run_seconds=130,
+    run_seconds=115,
 )
