@@ -69,6 +69,28 @@ def ratio(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
     return Ratio(spread([run[figure] for run in ours]).median / below)
 
 
+class Difference(NamedTuple):
+    """The medians of a figure without something and with it, or why they may not be compared."""
+
+    without: float | None
+    median_with: float | None
+    percent: float | None
+    """How much more it is with it, in percent of what it is without."""
+    reason: str | None
+
+
+def difference(
+    without: Sequence[Mapping[str, Any]], having: Sequence[Mapping[str, Any]], figure: str
+) -> Difference:
+    """Return by how much a figure's median differs; null on the same terms as a ratio."""
+    found = ratio(having, without, figure)
+    if found.value is None:
+        why = found.reason and found.reason.replace("ours", "with").replace("theirs", "without")
+        return Difference(None, None, None, why)
+    base, median_with = (spread([run[figure] for run in runs]).median for runs in (without, having))
+    return Difference(base, median_with, (found.value - 1) * 100, None)
+
+
 def best(
     ours: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[Mapping[str, Any]]], figure: str
 ) -> Ratio:

@@ -44,12 +44,14 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One contender under some parameters; run once in every round."""
+    """One contender under some parameters; run once in every round, the first `rounds_max` of them if that is set."""
 
     make: Callable[[], Contender]
     contender: type[Contender]
     measure: Measure
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rounds_max: int | None = None
+    """In how many rounds it is run at most: a side figure needs no three of them."""
 
     @property
     def label(self) -> str:
@@ -69,10 +71,21 @@ class Job:
     steps: Callable[[Options], Sequence[Step]]
     runs: Callable[[Options], int] = lambda options: options.runs
     """How often; some jobs are too long to be run three times in one sitting."""
-    partitions: Callable[[Options], int] | None = None
+    run_seconds: float = 60.0
+    """About how long one run takes at the default sizes on two cores: an estimate is told before a sitting begins."""
+    compares: tuple[str, str] | None = None
+    """Two contenders, without something and with it: the report says by how much the medians differ."""
     in_quick: bool = False
     in_all: bool = True
     """Whether `make bench` runs it; the load scenarios are asked for by name."""
+
+    def schedule(self, options: Options) -> list[list[Step]]:
+        """Return the steps of each round, of the contenders that are asked for."""
+        steps = [one for one in self.steps(options) if options.wants(one.contender)]
+        rounds = range(1, self.runs(options) + 1)
+        return [
+            [one for one in steps if one.rounds_max is None or number <= one.rounds_max] for number in rounds
+        ]
 
 
 def _said(value: Any) -> str:

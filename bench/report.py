@@ -2,7 +2,8 @@
 
 `ratios.{j1a,j1b}.{kafka_streams,quix,faust}` are ours / theirs in messages per CPU-second of the workers, medians of
 the same sitting, against the peer's best variant; null when a run of either side was wrong or was left out, with the
-reason at the same place in `ratio_reasons`.
+reason at the same place in `ratio_reasons`. Everybody is warm there. `ratios_with_start` and `ratio_with_start_reasons`
+are the same of the whole job: all CPU since the workers began, over all that they were fed, warm-up included.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.figures import Ratio, best, shown, spread
+from bench.figures import Ratio, best, difference, shown, spread
 
 PEERS = ("kafka_streams", "quix", "faust")
 OURS = {"j1a": "lockstep_two_hop", "j1b": "lockstep_pipeline"}
 FIGURE = "messages_per_cpu_second"
+FIGURE_WITH_START = "messages_per_cpu_second_with_start"
 HEADINGS = {"kafka_streams": "Kafka Streams", "quix": "Quix Streams", "faust": "Faust"}
 
 Found = Mapping[str, Any]
@@ -22,25 +24,36 @@ Found = Mapping[str, Any]
 
 def completed(found: Found) -> dict[str, Any]:
     """Return what was found with spreads and ratios added."""
-    jobs = {name: {**job, "rows": rows_of(job)} for name, job in found["jobs"].items()}
-    values, reasons = ratios_of(found)
-    return {**found, "jobs": jobs, "ratios": values, "ratio_reasons": reasons}
+    jobs = {
+        name: {**job, "rows": rows_of(job), "differences": differences_of(job)}
+        for name, job in found["jobs"].items()
+    }
+    values, reasons = ratios_of(found, FIGURE)
+    whole, whole_reasons = ratios_of(found, FIGURE_WITH_START)
+    return {
+        **found,
+        "jobs": jobs,
+        "ratios": values,
+        "ratio_reasons": reasons,
+        "ratios_with_start": whole,
+        "ratio_with_start_reasons": whole_reasons,
+    }
 
 
-def ratios_of(found: Found) -> tuple[dict[str, Any], dict[str, Any]]:
+def ratios_of(found: Found, figure: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (values, reasons), each by job and peer."""
     runs: Sequence[Found] = found["jobs"].get("j1", {}).get("runs", [])
     values: dict[str, Any] = {}
     reasons: dict[str, Any] = {}
     for job, name in OURS.items():
         ours = [run for run in runs if run["contender"] == name]
-        found_ratios = {peer: _ratio_to(found, runs, ours, peer) for peer in PEERS}
+        found_ratios = {peer: _ratio_to(found, runs, ours, peer, figure) for peer in PEERS}
         values[job] = {peer: one.value for peer, one in found_ratios.items()}
         reasons[job] = {peer: one.reason for peer, one in found_ratios.items()}
     return values, reasons
 
 
-def _ratio_to(found: Found, runs: Sequence[Found], ours: Sequence[Found], peer: str) -> Ratio:
+def _ratio_to(found: Found, runs: Sequence[Found], ours: Sequence[Found], peer: str, figure: str) -> Ratio:
     contenders = {name: about for name, about in found["contenders"].items() if about["peer"] == peer}
     absent = [about["left_out"] for about in contenders.values() if about["left_out"]]
     variants = {
@@ -48,7 +61,7 @@ def _ratio_to(found: Found, runs: Sequence[Found], ours: Sequence[Found], peer: 
     }
     if not variants and absent:
         return Ratio(None, f"theirs: left out: {absent[0]}")
-    return best(ours, variants, FIGURE)
+    return best(ours, variants, figure)
 
 
 def rows_of(job: Found) -> list[dict[str, Any]]:
@@ -79,6 +92,14 @@ def rows_of(job: Found) -> list[dict[str, Any]]:
     return rows
 
 
+def differences_of(job: Found) -> dict[str, Any]:
+    """Return figure -> the medians without and with what the job compares; empty where it compares nothing."""
+    if not job.get("compares"):
+        return {}
+    without, having = ([run for run in job["runs"] if run["contender"] == one] for one in job["compares"])
+    return {key: difference(without, having, key)._asdict() for key, _ in job["figures"]}
+
+
 def render(report: Found, plots: Sequence[str] = ()) -> str:
     """Return the Markdown of a completed report; `plots`: names of pictures that lie beside it."""
     parts = [_head(report), _ratios(report)]
@@ -104,15 +125,27 @@ def _head(report: Found) -> str:
 def _ratios(report: Found) -> str:
     if not report["jobs"].get("j1"):
         return ""
-    lines = ["## Ours / theirs, messages per CPU-second of the workers", ""]
+    warm = _ratio_table(
+        "## Ours / theirs, messages per CPU-second of the workers", report["ratios"], report["ratio_reasons"]
+    )
+    whole = _ratio_table(
+        "## The same of the whole job: start and warm-up included",
+        report["ratios_with_start"],
+        report["ratio_with_start_reasons"],
+    )
+    return f"{warm}\n\n{whole}"
+
+
+def _ratio_table(heading: str, ratios: Found, reasons: Found) -> str:
+    lines = [heading, ""]
     lines += [f"| job | {' | '.join(HEADINGS.values())} |", "|---|" + "---|" * len(PEERS)]
     notes = []
-    for job, values in report["ratios"].items():
+    for job, values in ratios.items():
         cells = []
         for peer in PEERS:
             cells.append("null" if values[peer] is None else f"**{values[peer]:.2f}**")
             if values[peer] is None:
-                notes.append(f"- {job} / {HEADINGS[peer]}: {report['ratio_reasons'][job][peer]}")
+                notes.append(f"- {job} / {HEADINGS[peer]}: {reasons[job][peer]}")
         lines.append(f"| {job} | {' | '.join(cells)} |")
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
@@ -131,7 +164,16 @@ def _job(name: str, job: Found) -> str:
             f"| {row['label']} | {' | '.join(cells)} | {row['runs']} | {_cell(row['load'])} | {_cell(row['loop_us'])} |"
         )
         notes += [f"- {row['label']}, {reason}" for reason in row["reasons"]]
+    notes += [
+        _difference(label, job["differences"][key]) for key, label in job["figures"] if job["differences"]
+    ]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def _difference(label: str, one: Found) -> str:
+    if one["percent"] is None:
+        return f"- {label}: null, {one['reason']}"
+    return f"- {label}: {shown(one['without'])} without, {shown(one['median_with'])} with, {one['percent']:+.1f} %"
 
 
 def _cell(figure: Sequence[float] | None) -> str:

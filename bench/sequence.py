@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -33,16 +33,20 @@ async def run_jobs(jobs: Sequence[Job], options: Options) -> dict[str, Any]:
         "jobs": {},
     }
     began_s = time.monotonic()
-    plans = {job.name: [one for one in job.steps(options) if options.wants(one.contender)] for job in jobs}
-    absent = await _absent([step for steps in plans.values() for step in steps], found["contenders"])
+    plans = {job.name: job.schedule(options) for job in jobs}
+    everything = [step for rounds in plans.values() for steps in rounds for step in steps]
+    absent = await _absent(everything, found["contenders"])
+    for line in estimate(jobs, plans, absent):
+        console.print(line)
     async with Sitting() as sitting:
         for job in jobs:
-            steps = [step for step in plans[job.name] if step.contender.name not in absent]
+            rounds = [_present(steps, absent) for steps in plans[job.name]]
             found["jobs"][job.name] = {
                 "title": job.title,
                 "note": job.note,
                 "figures": [list(one) for one in job.figures],
-                "runs": await _rounds(sitting, job, steps, options),
+                "compares": job.compares,
+                "runs": await _rounds(sitting, job, rounds),
             }
     found["seconds"] = round(time.monotonic() - began_s)
     return found
@@ -68,19 +72,34 @@ async def _absent(steps: Sequence[Step], described: dict[str, Any]) -> set[str]:
     return absent
 
 
-async def _rounds(
-    sitting: Sitting, job: Job, steps: Sequence[Step], options: Options
-) -> list[dict[str, Any]]:
+def _present(steps: Sequence[Step], absent: set[str]) -> list[Step]:
+    return [step for step in steps if step.contender.name not in absent]
+
+
+def estimate(
+    jobs: Sequence[Job], plans: Mapping[str, Sequence[Sequence[Step]]], absent: set[str]
+) -> list[str]:
+    """Return what a sitting will take about, a line a job and the sum; at the default sizes."""
+    lines, minutes = [], 0.0
+    for job in jobs:
+        runs = sum(len(_present(steps, absent)) for steps in plans[job.name])
+        minutes += runs * job.run_seconds / 60
+        lines.append(f"  {job.name:<12} {runs:>3} runs of about {job.run_seconds:g} s")
+    return [f"about {max(1, round(minutes))} minutes at the default sizes:", *lines]
+
+
+async def _rounds(sitting: Sitting, job: Job, rounds: Sequence[Sequence[Step]]) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = []
-    rounds = job.runs(options)
     console.print(f"[bold]{job.name}[/] {job.title}")
-    for number in range(1, rounds + 1):
+    for number, steps in enumerate(rounds, start=1):
         for step in steps:
-            console.print(f"  {number}/{rounds} {step.label} ...", end="")
+            console.print(f"  {number}/{len(rounds)} {step.label} ...", end="")
             began_s = time.monotonic()
             run = await _one(sitting, step)
-            runs.append({"round": number, "label": step.label, "parameters": dict(step.parameters), **run})
-            _tell(job, run, time.monotonic() - began_s)
+            took_s = time.monotonic() - began_s
+            about = {"round": number, "label": step.label, "parameters": dict(step.parameters)}
+            runs.append({**about, "run_seconds": round(took_s, 1), **run})
+            _tell(job, run, took_s)
     return runs
 
 

@@ -76,25 +76,29 @@ async def timeline(contender: LockstepPipeline) -> AsyncIterator[list[dict[str, 
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def verified(contender: LockstepPipeline) -> tuple[str | None, float]:
-    """Run `lockstep verify` on a drained instance; return (what it found, or None; seconds)."""
+async def judged(contender: LockstepPipeline) -> dict[str, Any]:
+    """Return what `lockstep verify --json` says of a drained instance; raises RuntimeError when it says nothing."""
     assert contender.instance is not None, "started"
-    began_s = time.monotonic()
-    command = [
-        sys.executable,
-        "-m",
-        "streams",
-        "verify",
-        "--json",
-        "--data-dir",
-        str(contender.instance.data_dir),
-    ]
+    command = [sys.executable, "-m", "streams", "verify", "--json"]
+    command += ["--data-dir", str(contender.instance.data_dir)]
     done = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, timeout=VERIFY_SECONDS_MAX, check=False
     )
-    seconds = time.monotonic() - began_s
     try:
-        report = json.loads(done.stdout)
+        report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        return f"verify said nothing (exit {done.returncode}): {done.stderr.strip()[-300:]}", seconds
-    return (None if report.get("ok") else f"verify: {json.dumps(report)[:600]}"), seconds
+        why = f"verify said nothing (exit {done.returncode}): {done.stderr.strip()[-300:]}"
+        raise RuntimeError(why) from None
+    return report
+
+
+def fault_in(report: dict[str, Any]) -> str | None:
+    """Return what a report of `lockstep verify` found, or None."""
+    return None if report.get("ok") else f"verify: {json.dumps(report)[:600]}"
+
+
+async def verified(contender: LockstepPipeline) -> tuple[str | None, float]:
+    """Run `lockstep verify` on a drained instance; return (what it found, or None; seconds)."""
+    began_s = time.monotonic()
+    report = await judged(contender)
+    return fault_in(report), time.monotonic() - began_s

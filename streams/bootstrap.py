@@ -212,7 +212,17 @@ def pipeline_worker(settings: WorkerSettings, topology: Topology, codec: Codec) 
     )
 
 
-def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> faust.App:
+def embedded_stores(folder: Path) -> tuple[RocksMetadataStore, RocksBodyStore]:
+    """Open the two databases of a split store."""
+    return RocksMetadataStore(folder / "metadata"), RocksBodyStore(folder / "bodies")
+
+
+def store_worker(
+    settings: WorkerSettings,
+    topology: Topology,
+    codec: Codec,
+    open_stores: Callable[[Path], tuple[RocksMetadataStore, RocksBodyStore]] = embedded_stores,
+) -> faust.App:
     """Return the worker of the split store: two embedded databases under data_dir/store, one worker only."""
     connection = settings.connection
     (topic,) = topology.inputs_of(STORE_APP)
@@ -229,7 +239,7 @@ def store_worker(settings: WorkerSettings, topology: Topology, codec: Codec) -> 
             web_host=settings.web_host,
         )
     )
-    metadata, bodies = RocksMetadataStore(folder / "metadata"), RocksBodyStore(folder / "bodies")
+    metadata, bodies = open_stores(folder)
     queue = KafkaQueue(connection, topic)
     dead_letters = KafkaDeadLetters(
         connection,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 
@@ -19,6 +19,7 @@ from bench.prefill import Prefill, message_of
 from streams.adapters.cluster import Cluster
 from streams.broker.folder import free_port
 from streams.cli.instance import Instance
+from streams.cli.workers import PIPELINE_APP
 from streams.topology import load_topology
 from streams.verify.drain import DrainCheck, wait_until_drained
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SERVING_SECONDS_MAX = 120.0
 DRAIN_SECONDS_MAX = 1_800.0
+ALTERED = "bench.contenders.altered_worker"
 
 
 class LockstepTwoHop(Contender):
@@ -80,6 +82,7 @@ class LockstepPipeline(Contender):
     copies = 2
     warm_up_messages = 0  # 20,000 threads and endpoints are set up before
     output_topics = ("inbox.updates", "delivery.mobile")
+    has_store: ClassVar[bool] = False
 
     def __init__(
         self, workers: int = 1, session_timeout_s: float = 10.0, tokens_before: int = 0, standbys: int = 1
@@ -110,11 +113,13 @@ class LockstepPipeline(Contender):
             data_dir=folder,
             topology=self.topology,
             workers=self._workers,
-            has_store=False,
+            has_store=self.has_store,
             connection=sitting.connection,
             session_timeout_s=self._session_timeout_s,
             standbys=self.standbys,
         )
+        if alteration := self.alteration():
+            self.instance.program = (sys.executable, "-m", ALTERED, alteration)
         self.instance.begin()
         await self.instance.prepare()
         if self._tokens_before:
@@ -125,6 +130,10 @@ class LockstepPipeline(Contender):
         self.instance.start_workers()
         await self.serving()
         self.started_s = time.monotonic() - began_s
+
+    def alteration(self) -> str | None:
+        """Return what bench/contenders/altered_worker.py alters in the workers; None is the product as it is."""
+        return None
 
     async def serving(self) -> None:
         """Wait until every shard is open, as the supervisor sees it."""
@@ -178,8 +187,16 @@ class LockstepPipeline(Contender):
         return due | {message_of(number): 1 for number in range(self.prefill.tokens)}, {}
 
     def processes(self) -> list[psutil.Process]:
+        return self.processes_of(PIPELINE_APP)
+
+    def processes_of(self, app: str) -> list[psutil.Process]:
+        """The living workers of an app."""
         some = self.instance.processes if self.instance is not None else []
-        return [psutil.Process(one.process.pid) for one in some if one.process is not None and one.is_alive]
+        return [
+            psutil.Process(one.process.pid)
+            for one in some
+            if one.app == app and one.process is not None and one.is_alive
+        ]
 
     async def stop(self) -> None:
         if self.instance is not None:

@@ -89,4 +89,5 @@ J5 = Job(
     ),
     steps=_steps,
     runs=lambda options: min(options.runs, 1),
+    run_seconds=45,
 )

@@ -108,6 +108,7 @@ OVERLOAD = Job(
     steps=lambda options: [_plain(lambda sitting, one: _overload(sitting, one, _seconds(options)))],
     runs=lambda _: 1,
     in_all=False,
+    run_seconds=240,
 )
 
 

@@ -102,4 +102,6 @@ RAW = Job(
         Figure("broker_cpu_seconds_per_million", "broker CPU-s per million"),
     ),
     steps=_steps,
+    runs=lambda options: min(options.runs, 1),
+    run_seconds=15,
 )

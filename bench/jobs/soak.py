@@ -123,4 +123,5 @@ SOAK = Job(
     steps=lambda options: [_step(options)],
     runs=lambda _: 1,
     in_all=False,
+    run_seconds=1300,
 )

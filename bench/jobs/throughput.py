@@ -1,7 +1,8 @@
 """J1 and J6: a load as fast as it goes; CPU of workers and broker, wall time, memory, and whether all of it is right.
 
 The clock runs from the first record written to the moment the last output was committed; CPU is read at the same two
-moments. The load is encoded before. A run whose output is wrong has no figures, only the reason.
+moments. The load is encoded before. `with_start`: all that the workers used since they began, over all that they were
+fed, set-up and warm-up included. A run whose output is wrong has no figures, only the reason.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FIGURES = (
     "messages_per_cpu_second",
+    "messages_per_cpu_second_with_start",
     "cpu_seconds_per_million",
     "cpu_seconds_per_million_with_start",
     "broker_cpu_seconds_per_million",
@@ -54,6 +56,7 @@ async def measured(run: Run, records: Sequence[Fed]) -> dict[str, Any]:
     return {
         "messages_per_cpu_second": count / cpu_s,
         "cpu_seconds_per_million": cpu_s / count * 1e6,
+        "messages_per_cpu_second_with_start": len(run.messages) / ended.workers.cpu_s,
         "cpu_seconds_per_million_with_start": ended.workers.cpu_s / len(run.messages) * 1e6,
         "broker_cpu_seconds_per_million": broker_s / count * 1e6,
         "messages_per_second": count / (ended.at_s - begun.at_s),

@@ -53,6 +53,7 @@ J1 = Job(
     figures=FIGURES,
     steps=_j1,
     in_quick=True,
+    run_seconds=45,
 )
 
 
@@ -74,4 +75,6 @@ J6 = Job(
     note="As J1, with 0, 5, 50 and 95 % exact repeats of requests sent before, near and far.",
     figures=(FIGURES[1], FIGURES[0], *FIGURES[2:4]),
     steps=_j6,
+    runs=lambda options: min(options.runs, 1),
+    run_seconds=35,
 )

@@ -87,6 +87,8 @@ class Instance:
     session_timeout_s: float = 10.0
     standbys: int = 1
     worker_options: Sequence[str] = ()
+    program: Sequence[str] = (sys.executable, "-m", "streams")
+    """What takes `worker` and its options."""
     kafka: EmbeddedKafka | None = None
     processes: list[WorkerProcess] = field(default_factory=list)
     is_serving: bool = False
@@ -228,7 +230,7 @@ class Instance:
         with (logs / f"{one.name}.log").open("ab") as log:
             one.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "streams", "worker", "--app", one.app, "--name", one.name),
+                    *(*self.program, "worker", "--app", one.app, "--name", one.name),
                     *("--bootstrap", self.connection.bootstrap, "--data-dir", str(self.data_dir)),
                     *("--web-port", str(one.web_port), "--shards", str(self.topology.shards)),
                     *("--session-timeout", str(self.session_timeout_s), "--standbys", str(self.standbys)),

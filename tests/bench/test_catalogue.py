@@ -39,6 +39,18 @@ def test_the_quick_form_leaves_faust_out_and_keeps_the_other_peers() -> None:
     assert [job.name for job in JOBS.values() if job.in_quick] == ["j1", "j3"]
 
 
+def test_a_sitting_shows_the_loss_of_a_worker_with_a_warm_copy_and_without_at_the_state_of_j4() -> None:
+    """J4's worker comes back; `takeover` is the same for one that does not, and both are in `make bench`."""
+    assert JOBS["j4"].in_all
+    assert JOBS["takeover"].in_all
+    options = Options(sizes=(10, 3_000, 20))
+    found = [dict(step.parameters) for step in JOBS["takeover"].steps(options)]
+    assert [one["standbys"] for one in found] == [1, 0]
+    assert {one["tokens"] for one in found} == {
+        step.parameters["tokens"] for step in JOBS["j4"].steps(options)
+    }
+
+
 def test_only_takes_names_and_peers() -> None:
     """`--only kafka_streams` means every variant of it."""
     assert Options(only=("lockstep",)).wants(LockstepPipeline)
