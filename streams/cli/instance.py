@@ -2,7 +2,7 @@
 
 The instance restarts what dies: a worker after a growing back-off, the broker at once on the same folder and port.
 Workers end with their supervisor, whatever happens to it: they hold the other end of a pipe. run.json is replaced as
-a whole whenever something changes and removed at the end. Tested in tests/cli/test_instance.py.
+a whole whenever something changes and removed at the end. Tested in tests/e2e/test_instance.py.
 """
 
 from __future__ import annotations
