@@ -72,12 +72,13 @@ class Host:
             membership,
             cluster,
             status=self.status,
+            counters=self.counters,
             commit_claim=self._commit_claim,
             adopt=self._adopt,
             fail=self._fail,
         )
         self.losses = self._openings.losses
-        self.standbys = Standbys(settings, self._openings.stores, self.shards.keys(), self.status)
+        self.standbys = Standbys(settings, self._openings.stores, self.shards, self.status, self.counters)
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()
@@ -324,7 +325,6 @@ class Host:
 
     def _adopt(self, shard: Shard) -> None:
         self.shards[shard.number] = shard
-        self.counters["engine.shards_opened"] += 1
         self._feed(shard)
         self._work.set()
 

@@ -59,3 +59,5 @@ class ShardStatus:
     rows_read: int = 0
     rows_total: int = 0
     """What the restore has read, and what there was to read when it last looked."""
+    is_warm: bool = False
+    """Whether the store had at least half of the shard's log already when this attempt began."""
