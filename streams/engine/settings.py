@@ -45,6 +45,8 @@ class HostSettings:
     """Age at which a token has expired; rebuilds do not compare what is older."""
     memory_bytes: int = 192 << 20
     unit_records_max: int = 6_000
+    unit_bytes_max: int = 16 << 20
+    """Bytes that the records of one unit send; twice what 6,000 records of an ordinary load do."""
     unit_seconds_max: float = 0.15
     patience: Patience = field(default_factory=Patience)
 
