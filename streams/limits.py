@@ -52,6 +52,9 @@ DEAD_LETTER_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX
 EXPANSION_STEP: Final = 1_000
 """Appends that one step of a fan-out writes before the cursor is saved (Q15)."""
 
+EXPANSION_STEP_BYTES: Final = 4 * RECORD_BYTES_MAX
+"""Bytes of what one step of a fan-out writes to members; a step has one append at least. A step is held in memory."""
+
 REPLAY_BATCH_UPDATES: Final = 100
 """Updates in one UpdateBatch (Q6); cut earlier when the bytes would pass REPLAY_BATCH_BYTES."""
 

@@ -24,6 +24,7 @@ from streams import faults
 from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, Openings, Rows
 from streams.engine.producer import CommitInDoubt, Ends, TransactionalProducer, fence
 from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
+from streams.engine.room import Room
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
 from streams.engine.standby import Standbys
@@ -58,6 +59,7 @@ class Host:
         }
         self._own_topics = {settings.state_topic, settings.ledger_topic, Changelog.INBOX_UPDATES.value}
         self.shards: dict[int, Shard] = {}
+        self._room = Room(settings, self.shards)
         self.status: dict[int, ShardStatus] = {}
         self.counters: Counter[str] = Counter()
         self.units = Units()
@@ -72,12 +74,13 @@ class Host:
             membership,
             cluster,
             status=self.status,
+            counters=self.counters,
             commit_claim=self._commit_claim,
             adopt=self._adopt,
             fail=self._fail,
         )
         self.losses = self._openings.losses
-        self.standbys = Standbys(settings, self._openings.stores, self.shards.keys(), self.status)
+        self.standbys = Standbys(settings, self._openings.stores, self.shards, self.status, self.counters)
         self._producer: TransactionalProducer | None = None
         self._work = asyncio.Event()
         self._transaction = asyncio.Lock()
@@ -236,28 +239,22 @@ class Host:
     # -- Units ---------------------------------------------------------------------------------------------------------
 
     @property
-    def _room(self) -> int:
-        """Records that the unit in the making still takes; counted from the shards, for one may go with its part."""
-        return self.settings.unit_records_max - sum(shard.unit_records for shard in self.shards.values())
-
-    @property
     def _can_run(self) -> bool:
         """Whether a record is waiting and the unit in the making has room for it."""
-        return self._room > 0 and any(shard.has_work for shard in self.shards.values())
+        return self._room.is_left and any(shard.has_work for shard in self.shards.values())
 
     async def _run_stages(self) -> None:
         """Run what has arrived into the unit in the making, as far as that may grow."""
         settings = self.settings
         over_at = time.monotonic() + settings.unit_seconds_max
         for shard in self._in_turn():
-            budget = self._room
-            if budget <= 0 or time.monotonic() > over_at:
+            if not self._room.is_left or time.monotonic() > over_at:
                 break
             if not shard.has_work or self.shards.get(shard.number) is not shard:
                 continue
             begun_at = time.monotonic()
             try:
-                shard.run(budget, lambda: time.monotonic() > over_at)
+                shard.run(self._room.records, lambda: time.monotonic() > over_at, self._room.output_bytes)
             except StoreError as error:
                 self._lose(shard, error)
             self._unit_run_s += time.monotonic() - begun_at
@@ -324,7 +321,6 @@ class Host:
 
     def _adopt(self, shard: Shard) -> None:
         self.shards[shard.number] = shard
-        self.counters["engine.shards_opened"] += 1
         self._feed(shard)
         self._work.set()
 

@@ -10,7 +10,8 @@ Only looks; nothing here takes part in processing. Tested in tests/engine/test_o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import faust
 from faust.web import Request, Response
@@ -36,9 +37,19 @@ def view_of(host: Host, fetching: Fetching, heard: LastHeard) -> View:
         has_joined=lambda: host.membership.generation > 0,
         shards=lambda: status_of(host, fetching, heard)["shards"],
         counters=lambda: host.counters,
-        more=_add_shards,
+        more=lambda samples, rows: _add_more(samples, rows, host.standbys.status()),
+        standbys=host.standbys.status,
         units=host.units,
     )
+
+
+def _add_more(samples: Samples, rows: Sequence[ShardRow], copies: Sequence[Mapping[str, Any]]) -> None:
+    _add_shards(samples, rows)
+    followed = {copy["shard"]: copy["behind"] for copy in copies if copy["behind"] is not None}
+    samples.set("lockstep_standby_wanted", len(copies))
+    samples.set("lockstep_standby_followed", len(followed))
+    for number, behind in followed.items():
+        samples.set("lockstep_standby_lag_offsets", behind, number)
 
 
 def _add_shards(samples: Samples, rows: Sequence[ShardRow]) -> None:

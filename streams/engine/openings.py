@@ -8,6 +8,7 @@ is away is waited out with a growing back-off that people see in the status. Tes
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
@@ -48,6 +49,7 @@ class Openings:
         cluster: ClusterView,
         *,
         status: dict[int, ShardStatus],
+        counters: Counter[str],
         commit_claim: Callable[[int, Rows], Awaitable[None]],
         adopt: Callable[[Shard], None],
         fail: Callable[[BaseException], None],
@@ -61,6 +63,7 @@ class Openings:
         self._membership = membership
         self._cluster = cluster
         self._status = status
+        self._counters = counters
         self._commit_claim = commit_claim
         self._adopt = adopt
         self._fail = fail
@@ -112,12 +115,22 @@ class Openings:
                     status = self._status.setdefault(number, ShardStatus())
                     status.state, status.detail = "open", ""
                     self._adopt(shard)
-                    log.info(
-                        "engine.shard_opened", shard=number, claim=shard.claim_number, read=status.rows_read
-                    )
+                    self._opened(shard, status)
                     return
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACK_OFF_S_MAX)
+
+    def _opened(self, shard: Shard, status: ShardStatus) -> None:
+        kind = "warm" if status.is_warm else "cold"
+        self._counters["engine.shards_opened"] += 1
+        self._counters[f"engine.shards_opened_by_kind.{kind}"] += 1
+        log.info(
+            "engine.shard_opened",
+            shard=shard.number,
+            claim=shard.claim_number,
+            read=status.rows_read,
+            kind=kind,
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (bug := task.exception()) is not None:

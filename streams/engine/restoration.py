@@ -66,9 +66,14 @@ class Restoration:
         await self._consumer.start()
         self._consumer.assign(self._partitions)
         starts = await self._consumer.beginning_offsets(self._partitions)
+        ends = await self._consumer.end_offsets(self._partitions)
+        kept = 0
         for partition in self._partitions:
             marker = self._store.marker(partition.topic)
-            self._consumer.seek(partition, starts[partition] if marker is None else marker)
+            begin = starts[partition] if marker is None else marker
+            self._consumer.seek(partition, begin)
+            kept += begin - starts[partition]
+        self._status.is_warm = 2 * kept >= sum(ends.values()) - sum(starts.values())
 
     async def close(self) -> None:
         """Let go of the connections; the store stays open."""

@@ -45,6 +45,8 @@ class HostSettings:
     """Age at which a token has expired; rebuilds do not compare what is older."""
     memory_bytes: int = 192 << 20
     unit_records_max: int = 6_000
+    unit_bytes_max: int = 16 << 20
+    """Bytes that the records of one unit send; twice what 6,000 records of an ordinary load do."""
     unit_seconds_max: float = 0.15
     patience: Patience = field(default_factory=Patience)
 
@@ -59,3 +61,5 @@ class ShardStatus:
     rows_read: int = 0
     rows_total: int = 0
     """What the restore has read, and what there was to read when it last looked."""
+    is_warm: bool = False
+    """Whether the store had at least half of the shard's log already when this attempt began."""

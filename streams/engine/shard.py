@@ -10,6 +10,7 @@ Tested in tests/contract/test_shard_contract.py and tests/engine/test_shard.py.
 from __future__ import annotations
 
 import struct
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -111,6 +112,8 @@ class Shard:
         self._advanced: set[str] = set()
         self.unit_records = 0
         """Records in the unit in the making, as `run` counts them."""
+        self.unit_bytes = 0
+        """Bytes of keys and values that the unit in the making sends, its changelog left out."""
         self._sealed_to: dict[str, int] = {}
         self._sealed_counted: list[str] = []
         self._topic_ids: dict[str, bytes] = {}
@@ -162,9 +165,11 @@ class Shard:
         return self.now_ms < self._hold_until_ms
 
     def emit(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
-        if len(key) + len(value) + RECORD_OVERHEAD_BYTES > RECORD_BYTES_MAX:
-            size = len(key) + len(value) + RECORD_OVERHEAD_BYTES
+        size = len(key) + len(value)
+        if size + RECORD_OVERHEAD_BYTES > RECORD_BYTES_MAX:
+            size += RECORD_OVERHEAD_BYTES
             raise Oversize(f"{topic} takes records of {RECORD_BYTES_MAX} bytes, this one would have {size}")
+        self.unit_bytes += size
         self.outputs.append((topic, partition, key, value))
 
     def dead_letter(self, record: Record, code: str, detail: str) -> None:
@@ -182,6 +187,7 @@ class Shard:
             }
         )
         self.outputs.append((self.settings.dead_letters_topic, self.number, record.key or b"", value))
+        self.unit_bytes += len(value)
         self.count("engine.dead_letters")
         self.count(f"engine.dead_letters_by_code.{code}")
 
@@ -227,23 +233,24 @@ class Shard:
 
     # -- Unit of work ------------------------------------------------------------------------------------------------
 
-    def run(self, budget: int, is_over: Callable[[], bool]) -> int:
+    def run(self, budget: int, is_over: Callable[[], bool], budget_bytes: int = sys.maxsize) -> int:
         """Process up to `budget` records, or until `is_over`; return how many. Effects stay staged.
 
-        A step of a long expansion counts as limits.EXPANSION_STEP records. Inputs are served in turn.
+        A step of a long expansion counts as limits.EXPANSION_STEP records. No record is begun once what is sent
+        reaches `budget_bytes`. Inputs are served in turn.
         """
-        done = 0
+        done, full_at = 0, self.unit_bytes + budget_bytes
         for one in self.inputs.values():
             if not one.pending:
                 continue
             share = budget - done
-            if share <= 0 or is_over():
+            if share <= 0 or self.unit_bytes >= full_at or is_over():
                 break
-            done += self._run_input(one, share, is_over)
+            done += self._run_input(one, share, is_over, full_at)
         self.unit_records += done
         return done
 
-    def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool]) -> int:
+    def _run_input(self, one: Input, budget: int, is_over: Callable[[], bool], full_at: int) -> int:
         stage = self._stages[one.topic]
         is_clock = one.topic in self.settings.clock_topics
         # Measured hot loop: everything that can be is a local name.
@@ -252,16 +259,18 @@ class Shard:
         cursor, done = one.cursor, 0
         oldest = record = pending[0]
         waiting = len(pending)
-        while pending and done < budget:
+        while pending and done < budget and self.unit_bytes < full_at:
             record = pending[0]
             if is_clock and record.timestamp > self.now_ms:
                 self._advance_clock(record.timestamp)
             before, outputs_before, counted_before = mark(), len(outputs), len(counted)
+            bytes_before = self.unit_bytes
             try:
                 cursor = process(record, cursor)
             except RecordError as error:
                 roll_back(before)
                 del outputs[outputs_before:], counted[counted_before:]
+                self.unit_bytes = bytes_before
                 self.dead_letter(record, error.code, str(error))
                 cursor = DONE
             if cursor:
@@ -291,7 +300,7 @@ class Shard:
         unit, which must not be sealed before this one is committed.
         """
         self._stage_progress()
-        self.unit_records = 0
+        self.unit_records = self.unit_bytes = 0
         self.overlay.seal()
         outputs, self.outputs = self.outputs, []
         self._sealed_counted, self._counted = self._counted, []

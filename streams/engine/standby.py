@@ -8,7 +8,8 @@ since. A shard that is given away becomes a standby when its store is closed.
 
 It is meant to cost little: reads are gathered (up to half a second, or a quarter of a MiB), bounded, and put off while
 shards of this worker are being opened. Whatever fails here is waited out with a growing back-off, a damaged store is
-wiped and rebuilt, and nothing of it harms the worker. Not promised: how far a standby is behind; `behind` says it.
+wiped and rebuilt, and nothing of it harms the worker. Not promised: how far a standby is behind; `behind` says it,
+and so do the metrics of standbys.
 Tested in tests/engine/test_standby.py and tests/chaos/test_standbys.py.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,12 +103,17 @@ class Standbys:
         stores: Stores,
         owned: Container[int],
         status: Mapping[int, ShardStatus],
+        counters: Counter[str],
     ) -> None:
-        """`owned`: shards whose stores the worker has open as their owner; `status`: what it is opening. Both live."""
+        """`owned`: shards whose stores the worker has open as their owner; `status`: what it is opening. Both live.
+
+        `counters`: the worker's; told of what was written to copies.
+        """
         self._settings = settings
         self._stores = stores
         self._owned = owned
         self._status = status
+        self._counters = counters
         self._wanted: frozenset[int] = frozenset()
         self._copies: dict[int, _Copy] = {}
         self._followed: list[_Copy] = []
@@ -254,6 +261,7 @@ class Standbys:
         except Exception as error:  # noqa: BLE001  # a damaged file raises anything, and must not end the worker
             self._failed(number, error)
         else:
+            self._counters["engine.standby_records"] += sum(len(fetched.get(one, ())) for one in places)
             copy.behind = _behind(consumer, {one: positions[one] for one in places})
             self._waits.pop(number, None)
 

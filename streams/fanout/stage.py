@@ -5,7 +5,7 @@ Order of effects for an admitted operation, all inside units of work:
 2. the thread's new position, and its members as they are from this operation on;
 3. the operation on thread.messages;
 4. an append on inbox.appends to each member that it removed;
-5. an append to each of its members, EXPANSION_STEP a step.
+5. an append to each of its members, EXPANSION_STEP a step, or as many as EXPANSION_STEP_BYTES hold.
 
 A crash inside a step leaves nothing of it. After a step the progress holds a cursor (position, next member):
 1 to 4 are done then, and 5 goes on at that member, in the list that 2 left, because the thread's later
@@ -24,7 +24,7 @@ from streams.errors import MissingKey, Oversize, Undecodable, WrongPartition
 from streams.fanout.admission import Admitted, Asked, Refused, decide
 from streams.fanout.operation import Operation, OperationReader
 from streams.ids import MESSAGE_ID_BYTES
-from streams.limits import EXPANSION_STEP, RECIPIENTS_MAX
+from streams.limits import EXPANSION_STEP, EXPANSION_STEP_BYTES, RECIPIENTS_MAX
 from streams.ports import DONE
 from streams.records import Kind
 from streams.tables.tails import Tails, kind_of_operation, tail_of_operation
@@ -122,6 +122,7 @@ class FanoutStage:
     ) -> bytes:
         """Send to a run of members, given as (first, how many); return where to go on, or DONE."""
         start, step = run
+        step = min(step, max(1, EXPANSION_STEP_BYTES // len(tail)))
         self._send(members.run(start, step), operation, tail)
         reached = min(start + step, len(members))
         return DONE if reached == len(members) else _CURSOR.pack(_CURSOR_VERSION, position, reached)

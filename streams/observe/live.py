@@ -71,6 +71,7 @@ def live(view: View) -> dict[str, Any]:
         "has_joined": view.has_joined(),
         "counters": dict(view.counters()),
         "shards": list(view.shards()),
+        "standbys": list(view.standbys()),
     }
     units = view.units
     if units is not None:

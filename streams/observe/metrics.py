@@ -1,14 +1,16 @@
 """Every metric of Lockstep, once: name, kind, unit, labels, meaning, and what to do when it looks wrong.
 
-Nothing is exported that does not stand here, and docs/metrics.md is this list in print. A metric with a `counter` is
-the counter of that name which stages and engine raise: those stay the source, and are read when somebody asks. A
-`counter` that ends in `.*` takes all counters that begin so, and what follows is its only label.
+Nothing is exported that does not stand here, and docs/metrics.md is this list in print; what concerns single shards
+is written down in shard_metrics.py. A metric with a `counter` is the counter of that name which stages and engine
+raise: those stay the source, and are read when somebody asks. A `counter` that ends in `.*` takes all counters that
+begin so, and what follows is its only label.
 Tested in tests/observe/test_exposition.py; that every counter which is counted stands here: tests/tidy/test_metrics.py.
 """
 
 from __future__ import annotations
 
 from streams.observe.metric import BOTH, STORE, Kind, Metric, counted, gauge, histogram
+from streams.observe.shard_metrics import SHARDS, STANDBYS
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 6.0)
 _LATENCY = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -93,6 +95,20 @@ _ENGINE = (
         "shards",
         "shards that this worker claimed and opened",
         "grows while nobody starts or stops workers: look for session time-outs and units in doubt",
+    ),
+    counted(
+        "engine.shards_opened_by_kind.*",
+        "shards",
+        "the same by kind; warm: the local store (a copy, or one kept over a restart) had at least half of the shard's "
+        "log when the attempt began that opened it; cold: most of it was read from the topics",
+        "cold after the loss of a worker: no copy, or one far behind; see lockstep_standby_lag_offsets",
+        "kind",
+    ),
+    counted(
+        "engine.standby_records",
+        "records",
+        "records of other workers' shards that were written to the copies here",
+        "0 while those shards are busy: `engine.standbys_wait` and `engine.standby_failed` in the log say why",
     ),
     counted("engine.shards_released", "shards", "shards that were given away in order", _NOTHING),
     counted(
@@ -212,68 +228,6 @@ _STAGES = (
     ),
 )
 
-_SHARDS = (
-    gauge(
-        "shard_open",
-        "0 or 1",
-        "whether a shard that this worker should have is open",
-        "0 for long: `lockstep status` says why (restoring, failed, broker)",
-        labels=("shard",),
-        apps=BOTH,
-    ),
-    gauge(
-        "shard_failed",
-        "0 or 1",
-        "whether opening or keeping the shard failed; it is tried again",
-        "the code stands in `lockstep status`; docs/operations.md has a line for each",
-        labels=("shard",),
-        apps=BOTH,
-    ),
-    gauge(
-        "shard_lag_offsets",
-        "offsets",
-        "offsets between a shard's progress and the committed end of an input; control records count, 0 is 0",
-        "grows on ingest.requests: add workers; on inbox.appends alone: a large thread",
-        labels=("shard", "topic"),
-        apps=BOTH,
-    ),
-    gauge(
-        "shard_waiting_records",
-        "records",
-        "records that are fetched and not processed",
-        "at 4,000 all the time: the worker is full; add workers",
-        labels=("shard", "topic"),
-    ),
-    gauge(
-        "shard_restored_records",
-        "records",
-        "records that the opening of a shard has read back",
-        "stands still while the shard is not open: the broker, or a claim that is not decided",
-        labels=("shard",),
-    ),
-    gauge(
-        "shard_restore_size_records",
-        "records",
-        "records that the opening of a shard has to read back, as of its last look",
-        "large at every start: the local stores are lost; keep the data folder over restarts",
-        labels=("shard",),
-    ),
-    gauge(
-        "shard_claim_number",
-        "number",
-        "number of the claim under which the shard is owned",
-        "rises quickly: the shard moves from worker to worker; look for session time-outs",
-        labels=("shard",),
-    ),
-    gauge(
-        "shard_expiry_held",
-        "0 or 1",
-        "whether expiry waits because the append time jumped",
-        "see lockstep_engine_clock_jumps_total",
-        labels=("shard",),
-    ),
-)
-
 _SPLIT_STORE = (
     counted("split_store.rows", "rows", "metadata rows written; what came twice counts twice", _NOTHING),
     counted("split_store.bodies", "bodies", "bodies written; what came twice counts twice", _NOTHING),
@@ -356,7 +310,7 @@ _WORKER = (
     ),
 )
 
-METRICS: tuple[Metric, ...] = (*_ENGINE, *_STAGES, *_SHARDS, *_SPLIT_STORE, *_WORKER)
+METRICS: tuple[Metric, ...] = (*_ENGINE, *_STAGES, *SHARDS, *STANDBYS, *_SPLIT_STORE, *_WORKER)
 """In the order of docs/metrics.md."""
 
 BY_NAME = {metric.name: metric for metric in METRICS}

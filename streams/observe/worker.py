@@ -37,6 +37,8 @@ class View:
     counters: Callable[[], Mapping[str, int]]
     more: Callable[[Samples, Sequence[ShardRow]], None]
     """Adds what only this app has."""
+    standbys: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Each copy of another worker's shard that this worker should keep: shard, behind (None until it is followed)."""
     units: Units | None = None
     process: Process = field(default_factory=Process)
     pulse: Pulse = field(default_factory=Pulse)

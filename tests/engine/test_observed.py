@@ -12,7 +12,8 @@ import faust
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from streams.engine.observed import add_observing_pages
+from streams.engine.observed import _add_more, add_observing_pages
+from streams.observe.exposition import Samples
 from streams.observe.live import StageShown
 from streams.observe.peers import Peers
 from streams.observe.worker import View
@@ -61,6 +62,17 @@ async def test_prometheus_finds_text_of_its_own_kind(client: TestClient[Any, Any
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     assert "lockstep_ingest_accepted_total 3.0" in await response.text()
+
+
+def test_copies_are_counted_and_the_lag_of_those_that_follow_is_shown_by_shard() -> None:
+    """A copy that is not open has no lag: it would look as if it were at the end."""
+    samples = Samples()
+    _add_more(samples, (), [{"shard": 2, "behind": 7}, {"shard": 3, "behind": None}])
+    assert samples.values == {
+        "lockstep_standby_wanted": {(): 2},
+        "lockstep_standby_followed": {(): 1},
+        "lockstep_standby_lag_offsets": {("2",): 7},
+    }
 
 
 async def test_health_is_503_with_the_reason_while_the_broker_is_away(

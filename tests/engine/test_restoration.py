@@ -114,3 +114,21 @@ async def test_an_open_claim_below_the_stores_marker_is_seen(kafka: KafkaForTest
             assert claims.uncommitted_owners == {LOSER.owner}
         await loser.abort_transaction()
     store.close()
+
+
+@pytest.mark.parametrize(("in_store", "is_warm"), [(0, False), (3, False), (8, True), (10, True)])
+async def test_an_opening_is_warm_when_at_least_half_of_the_log_is_in_the_store(
+    kafka: KafkaForTests, tmp_path: Path, *, in_store: int, is_warm: bool
+) -> None:
+    """By offsets, as of its start: what a copy, or a store kept over a restart, has spared."""
+    topic = await topic_on(kafka)
+    store = Store(tmp_path / "store", Memory.of(8 << 20))
+    store.write((), {topic: in_store})
+    async with producing(kafka) as producer, producer.transaction():
+        for row in range(10):
+            await producer.send_and_wait(topic, b"row", key=b"\x10%d" % row, partition=0)
+    async with restoring(kafka, topic, store) as (restoration, _):
+        assert restoration._status.is_warm is is_warm
+        await restoration.read_committed()
+        assert restoration._status.is_warm is is_warm
+    store.close()

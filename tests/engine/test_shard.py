@@ -10,7 +10,7 @@ from streams.adapters.memory import MemoryRecord
 from streams.codec import Codec
 from streams.engine.shard import Shard, ShardSettings, parse_progress, progress_key
 from streams.engine.store import Memory, Store
-from streams.errors import TrimmedBelowProgress
+from streams.errors import RecordError, TrimmedBelowProgress
 from streams.ports import DONE, Record
 
 TOPIC = "ingest.requests"
@@ -194,4 +194,29 @@ def test_a_jump_of_the_clock_holds_expiry_until_time_moves_on_in_small_steps(tmp
     assert is_held()
     at(4, begin_ms + jump_ms + HOLD_MS)
     assert not is_held()
+    shard.store.close()
+
+
+def test_the_bytes_of_a_unit_are_those_of_what_it_sends(tmp_path: Path) -> None:
+    """What a failing record had sent is taken back; its dead letter counts; a sealed unit leaves room for the next."""
+
+    class Sending(Noting):
+        def process(self, record: Record, cursor: bytes) -> bytes:  # noqa: ARG002  # one step is all
+            shard.emit("out", b"key", b"x" * 1_000, 0)
+            if record.value == b"bad":
+                raise RecordError("this one cannot be processed")
+            return DONE
+
+    shard, _ = new_shard(tmp_path)
+    shard.add_stage(Sending())
+    shard.take(TOPIC, 0, [record(0), record(1, b"bad"), record(2)])
+    assert shard.run(100, lambda: False, 1_000) == 1
+    assert shard.unit_bytes == 1_003
+    shard.run(100, lambda: False)
+    sent = [len(key) + len(value or b"") for topic, _, key, value in shard.outputs if topic == "out"]
+    letters = [len(value or b"") for topic, _, _, value in shard.outputs if topic == "dead.letters"]
+    assert (sent, len(letters)) == ([1_003, 1_003], 1)
+    assert shard.unit_bytes == sum(sent) + sum(letters)
+    commit(shard)
+    assert shard.unit_bytes == 0
     shard.store.close()

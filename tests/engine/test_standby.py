@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ class Scene:
         self.topic = topic
         self.owned: set[int] = set()
         self.status: dict[int, ShardStatus] = {}
+        self.counters: Counter[str] = Counter()
         settings = HostSettings(
             app="app",
             worker="worker",
@@ -53,7 +55,7 @@ class Scene:
             restorers=lambda: (),
         )
         self.stores = Stores(settings, cluster)
-        self.standbys = Standbys(settings, self.stores, self.owned, self.status)
+        self.standbys = Standbys(settings, self.stores, self.owned, self.status, self.counters)
 
     async def is_at(self, behind: int | None, *shards: int) -> None:
         wanted = [{"shard": shard, "behind": behind} for shard in shards]
@@ -129,6 +131,15 @@ async def test_it_follows_what_is_committed_of_all_its_shards(scene: Scene) -> N
         await scene.has(0, b"after")
     assert scene.rows(0).keys() == {b"\x10before", b"\x10open", b"\x10after"}
     assert scene.rows(1).keys() == {b"\x10other"}
+
+
+async def test_what_is_written_to_copies_is_counted(scene: Scene) -> None:
+    await scene.write(0, b"one", b"two")
+    async with scene.running(0, 1):
+        await scene.is_at(0, 0, 1)
+        await scene.write(1, b"three")
+        await scene.has(1, b"three")
+    assert scene.counters == {"engine.standby_records": 3}
 
 
 async def test_a_copy_is_closed_when_the_assignment_that_takes_it_away_was_taken_in(scene: Scene) -> None:

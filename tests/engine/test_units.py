@@ -22,6 +22,8 @@ from streams.ports import DONE, Record
 TOPIC = "ingest.requests"
 FULL = 100
 """Records that make a unit full."""
+FULL_BYTES = 10_000
+"""Bytes of outputs that make a unit full."""
 SECONDS_MAX = 10.0
 
 
@@ -106,6 +108,7 @@ class World:
             stages=lambda shard: [Echo(shard)],
             restorers=list,
             unit_records_max=FULL,
+            unit_bytes_max=FULL_BYTES,
         )
         self.host = Host(settings, Member(), Steering(), cast(Any, None))
         self.producer = HeldProducer()
@@ -119,8 +122,8 @@ class World:
             self.host._adopt(shard)
         self.host._assigned = frozenset((0, 1))
 
-    def take(self, number: int, start: int, count: int) -> None:
-        records = [MemoryRecord(TOPIC, b"key", b"value", number, start + at) for at in range(count)]
+    def take(self, number: int, start: int, count: int, value: bytes = b"value") -> None:
+        records = [MemoryRecord(TOPIC, b"key", value, number, start + at) for at in range(count)]
         self.host.take(TOPIC, number, start, records)
 
     async def until(self, condition: Any) -> None:
@@ -171,3 +174,24 @@ async def test_a_full_unit_whose_shard_is_given_away_holds_up_no_other(world: Wo
     await world.until(lambda: world.producer.records_of(1) == 8)
     assert 0 not in world.host.shards
     assert world.producer.records_of(0) == 0, "its records are read again by the next owner"
+
+
+async def test_a_unit_is_sealed_when_what_it_sends_fills_it(world: World) -> None:
+    """Of large records few make a unit, over all shards and beside a unit that commits: memory is bounded by bytes."""
+    value = b"x" * 3_000
+    world.take(0, 0, 20, value)
+    world.take(1, 0, 20, value)
+    units = 0
+    while sum(world.producer.records_of(number) for number in (0, 1)) < 40:
+        units += 1
+        await world.until(lambda: world.producer.asked == units)  # noqa: B023  # awaited at once
+        made = sum(shard.unit_bytes for shard in world.shards)
+        assert made < FULL_BYTES + len(value) + len(b"key")
+        assert made < FULL_BYTES or not world.host._can_run, (
+            "it waits for the commit, and does not look for room"
+        )
+        world.producer.permits.release()
+        await world.until(lambda: len(world.producer.committed) == units)  # noqa: B023  # awaited at once
+    sizes = [sum(len(output[3] or b"") for output in unit) for unit in world.producer.committed]
+    assert max(sizes) < FULL_BYTES + 2 * len(value), "a unit passes its bytes by one record at most"
+    assert [shard.committed_to for shard in world.shards] == [{TOPIC: 20}, {TOPIC: 20}]

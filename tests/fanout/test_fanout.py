@@ -10,7 +10,7 @@ import pytest
 from streams.adapters.memory import MemoryRecord, MemoryShard
 from streams.fanout.stage import FanoutStage
 from streams.ids import Token, message_id, shard_of
-from streams.limits import EXPANSION_STEP
+from streams.limits import EXPANSION_STEP, EXPANSION_STEP_BYTES, RECORD_BYTES_MAX
 from streams.ports import DONE
 from streams.tables.threads import Thread, ThreadsTable
 from tests.fixtures.pipeline import (
@@ -180,6 +180,20 @@ def test_a_huge_thread_is_expanded_in_bounded_steps_and_a_kill_resumes(kill_ever
     got = Counter(one.key for one in thread.shard.outputs if one.topic == "inbox.appends")
     assert got == {f"m{number}".encode(): 1 for number in range(100_000)}
     assert len([one for one in thread.shard.outputs if one.topic == "thread.messages"]) == 1
+
+
+def test_a_step_of_a_large_operation_has_fewer_members_so_that_it_has_no_more_bytes() -> None:
+    """Q15: what a step holds in memory is bounded by bytes too; each member still gets the operation once."""
+    thread = big_thread(300)
+    record = operation_record("t", "m5", post(b"x" * 60_000), nonce=9)
+    cursor, before = thread.shard.run(thread.stage, record, steps_max=1), 0
+    while before < len(thread.shard.outputs):
+        step, before = thread.shard.outputs[before:], len(thread.shard.outputs)
+        if cursor != DONE:
+            cursor = thread.shard.run(FanoutStage(thread.shard, CODEC), record, cursor=cursor, steps_max=1)
+        assert 0 < sum(len(one.value) for one in step) < EXPANSION_STEP_BYTES + RECORD_BYTES_MAX
+    got = Counter(one.key for one in thread.shard.outputs if one.topic == "inbox.appends")
+    assert got == {f"m{number}".encode(): 1 for number in range(300)}
 
 
 def test_a_kill_amid_a_change_of_members_resumes_exactly() -> None:

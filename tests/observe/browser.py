@@ -119,6 +119,7 @@ class Worker:
             "dead_letters": [],
             "counters": {"engine.units": int(passed_s * 12), "engine.dead_letters": 0},
             "shards": [self.shard(number) for number in range(4)],
+            "standbys": [],
             "records_in": {"ingest.requests": requests, "inbox.appends": 2 * requests},
             "records_out": written,
             "unit_records": {

@@ -141,6 +141,21 @@ async def test_shards_that_are_not_open_say_how_far_they_are(worker: Worker) -> 
         await shot(page, "not-open")
 
 
+async def test_a_shard_says_who_keeps_its_copy_and_how_far_that_is_behind(worker: Worker) -> None:
+    """A copy that does not follow yet is said to be opening; a shard without one has a dash."""
+    worker.shards = 4
+    copies = [{"shard": 0, "behind": 1_234}, {"shard": 1, "behind": None}]
+    worker.others = [{**worker.figures(worker="worker-1", shards=[]), "standbys": copies}]
+    async with browsing(worker) as (page, complaints):
+        await says(page, "serving")
+        cells = page.locator("#shards tr td:nth-child(8)")
+        await expect(cells).to_have_text(
+            ["worker-1, 1,234 behind", "worker-1, opening", NOTHING_YET, NOTHING_YET]
+        )
+        await shot(page, "copies")
+        assert complaints == []
+
+
 async def test_a_worker_without_shards_stands_by(worker: Worker) -> None:
     """More workers than shards is nothing bad."""
     worker.own = {"shards": []}

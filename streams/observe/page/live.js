@@ -391,7 +391,17 @@ function drawUnits(all) {
   byId("units").replaceChildren(...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
-function drawShards(shards) {
+// Copies follow a shard of the pipeline on other workers: who has one, and how many offsets it is behind.
+function copiesOf(found, shard) {
+  const copies = [];
+  for (const worker of [found.own, ...found.others]) {
+    if (worker.app !== shard.app) continue;
+    for (const one of worker.standbys || []) if (one.shard === shard.shard) copies.push(`${worker.worker}, ${one.behind === null ? "opening" : `${number(one.behind)} behind`}`);
+  }
+  return copies.join("; ") || "–";
+}
+
+function drawShards(found, shards) {
   const open = shards.filter((one) => one.state === "open").length;
   byId("shards-words").textContent = shards.length ? `${open} of ${shards.length} open` : "none assigned to this worker";
   const shown = shards.length > SHARDS_SHOWN ? [...shards.filter((one) => one.state !== "open"), ...shards.filter((one) => one.state === "open")].slice(0, SHARDS_SHOWN) : shards;
@@ -410,7 +420,7 @@ function drawShards(shards) {
     }
     return element("tr", {}, element("td", {}, one.app), element("td", { class: "number" }, one.shard), element("td", {}, stateOf(one.state, kind, mark)),
       element("td", { class: "name" }, one.worker || "–"), element("td", { class: "number drop" }, number(one.claim)), element("td", { class: "number" }, known((input) => input.lag)),
-      element("td", { class: "number drop" }, known((input) => input.pending)), detail);
+      element("td", { class: "number drop" }, known((input) => input.pending)), element("td", { class: "drop" }, copiesOf(found, one)), detail);
   }));
 }
 
@@ -448,7 +458,7 @@ function draw(found) {
   drawLatency(latency);
   drawWorkers(found, of);
   drawUnits(all);
-  drawShards(shards);
+  drawShards(found, shards);
   drawDeadLetters(workers);
 }
 
