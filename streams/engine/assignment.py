@@ -43,6 +43,8 @@ def assign(shards: int, members: Mapping[str, Held], copies: int) -> dict[str, H
     standbys: Shards = {name: set() for name in names}
     owned = _settled({name: members[name].actives & existing for name in names})
     _Balance(shards, owned, held, standbys).settle()
+    while _returned(owned, members):
+        pass
     if copies > 0 and len(names) > 1:
         for owner in names:
             _back_up(shards, owner, owned, held, standbys)
@@ -116,6 +118,25 @@ class _Balance:
         rest = sorted(owned)[kept:]
         owned.difference_update(rest)
         return rest
+
+
+def _returned(owned: Shards, members: Mapping[str, Held]) -> bool:
+    """Move one shard to a member that had it, or else a copy, and owns less than who did not; return whether one can be.
+
+    The balance is as before, the other way round. It settles what was decided while others had yet to give up theirs.
+    """
+
+    def warmth(name: str, shard: int) -> int:
+        return 2 * (shard in members[name].actives) + (shard in members[name].standbys)
+
+    for fuller, emptier in permutations(sorted(owned), 2):
+        if len(owned[fuller]) > len(owned[emptier]):
+            for shard in sorted(owned[fuller]):
+                if warmth(emptier, shard) > warmth(fuller, shard):
+                    owned[fuller].remove(shard)
+                    owned[emptier].add(shard)
+                    return True
+    return False
 
 
 def _back_up(shards: int, owner: str, owned: Shards, held: Shards, standbys: Shards) -> None:
