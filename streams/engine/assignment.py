@@ -121,7 +121,7 @@ class _Balance:
 
 
 def _returned(owned: Shards, members: Mapping[str, Held]) -> bool:
-    """Move one shard to a member that had it, or else a copy, and owns less than who did not; return whether one can be.
+    """Move one shard to a member that had it, or a copy, and owns less than who had neither; return whether.
 
     The balance is as before, the other way round. It settles what was decided while others had yet to give up theirs.
     """

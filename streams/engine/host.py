@@ -225,7 +225,7 @@ class Host:
                 await self._run_stages()
                 is_idle = committing is None or committing.done()
                 if is_idle and any(shard.has_unit for shard in self.shards.values()):
-                    committing = asyncio.create_task(self._commit())
+                    committing = asyncio.create_task(self._commit_in_time())
                     committing.add_done_callback(lambda _: self._work.set())
         finally:
             if committing is not None:
@@ -245,8 +245,7 @@ class Host:
 
     async def _run_stages(self) -> None:
         """Run what has arrived into the unit in the making, as far as that may grow."""
-        settings = self.settings
-        over_at = time.monotonic() + settings.unit_seconds_max
+        over_at = time.monotonic() + self.settings.unit_seconds_max
         for shard in self._in_turn():
             if not self._room.is_left or time.monotonic() > over_at:
                 break
@@ -263,10 +262,14 @@ class Host:
     def _in_turn(self) -> list[Shard]:
         """Return the shards, another one first each time, so that a full unit starves nobody."""
         numbers = sorted(self.shards)
-        if not numbers:
-            return []
-        first = self.counters["engine.units"] % len(numbers)
+        first = self.counters["engine.units"] % max(1, len(numbers))
         return [self.shards[number] for number in numbers[first:] + numbers[:first]]
+
+    async def _commit_in_time(self) -> None:
+        """Commit, and end no sooner than the next unit may be sealed."""
+        next_at = time.monotonic() + self.settings.unit_seconds_min
+        await self._commit()
+        await asyncio.sleep(next_at - time.monotonic())
 
     async def _commit(self) -> None:
         """Seal the unit in the making, commit it, and write it to the local stores."""

@@ -48,6 +48,9 @@ class HostSettings:
     unit_bytes_max: int = 16 << 20
     """Bytes that the records of one unit send; twice what 6,000 records of an ordinary load do."""
     unit_seconds_max: float = 0.15
+    unit_seconds_min: float = 0.01
+    """From one seal to the next. A transaction costs worker and broker the same for one message as for twenty, and at a
+    low rate that is most of what they do; a first message after a pause does not wait."""
     patience: Patience = field(default_factory=Patience)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,8 @@ FULL = 100
 """Records that make a unit full."""
 FULL_BYTES = 10_000
 """Bytes of outputs that make a unit full."""
+SPACING_SECONDS = 0.05
+"""From one seal to the next."""
 SECONDS_MAX = 10.0
 
 
@@ -47,11 +50,13 @@ class HeldProducer:
     def __init__(self) -> None:
         self.permits = asyncio.Semaphore(0)
         self.asked = 0
+        self.asked_at: list[float] = []
         self.committed: list[list[tuple[str, int, bytes | None, bytes | None]]] = []
 
     async def commit(self, outputs: Iterable[tuple[str, int, bytes | None, bytes | None]]) -> Ends:
         sent = list(outputs)
         self.asked += 1
+        self.asked_at.append(time.monotonic())
         await self.permits.acquire()
         self.committed.append(sent)
         return {}
@@ -109,6 +114,7 @@ class World:
             restorers=list,
             unit_records_max=FULL,
             unit_bytes_max=FULL_BYTES,
+            unit_seconds_min=SPACING_SECONDS,
         )
         self.host = Host(settings, Member(), Steering(), cast(Any, None))
         self.producer = HeldProducer()
@@ -195,3 +201,14 @@ async def test_a_unit_is_sealed_when_what_it_sends_fills_it(world: World) -> Non
     sizes = [sum(len(output[3] or b"") for output in unit) for unit in world.producer.committed]
     assert max(sizes) < FULL_BYTES + 2 * len(value), "a unit passes its bytes by one record at most"
     assert [shard.committed_to for shard in world.shards] == [{TOPIC: 20}, {TOPIC: 20}]
+
+
+async def test_units_follow_each_other_at_a_distance(world: World) -> None:
+    """However quick a commit is, what arrives in the meantime shares the next."""
+    for _ in range(2):
+        world.producer.permits.release()
+    world.take(0, 0, 1)
+    await world.until(lambda: len(world.producer.committed) == 1)
+    world.take(0, 1, 1)
+    await world.until(lambda: len(world.producer.committed) == 2)
+    assert world.producer.asked_at[1] - world.producer.asked_at[0] >= SPACING_SECONDS
