@@ -129,7 +129,7 @@ def _ratios(report: Found) -> str:
         "## Ours / theirs, messages per CPU-second of the workers", report["ratios"], report["ratio_reasons"]
     )
     whole = _ratio_table(
-        "## The same of the whole job: start and warm-up included",
+        "## The same of the whole job: start and warm-up included; none against who was fed fewer messages",
         report["ratios_with_start"],
         report["ratio_with_start_reasons"],
     )

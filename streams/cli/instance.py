@@ -180,11 +180,18 @@ class Instance:
     # -- What it looks like ---------------------------------------------------------------------------------------
 
     async def await_serving(self, timeout_s: float) -> bool:
-        """Wait until every shard is open; keeps restarting what dies."""
-        deadline_s = time.monotonic() + timeout_s
+        """Wait until every shard is open; keeps restarting what dies. False when nothing moved for `timeout_s`.
+
+        A restore of much state may take longer than that: as long as rows are read, it is waited for.
+        """
+        deadline_s, read_before = time.monotonic() + timeout_s, 0
         while time.monotonic() < deadline_s:
             self.watch()
             pages = await worker_pages([one.web_port for one in self.processes])
+            read = sum(shard.get("rows_read", 0) for page in pages if page for shard in page["shards"])
+            if read > read_before:
+                deadline_s = time.monotonic() + timeout_s
+            read_before = read
             if _serves(self.processes, pages, self.topology.shards):
                 self.is_serving = True
                 self._write_run()

@@ -111,8 +111,8 @@ def _run(instance: Instance, *, as_json: bool) -> None:
         if not asyncio.run(instance.await_serving(SERVING_SECONDS_MAX)):
             fail(
                 "NOT_SERVING",
-                f"not every shard opened within {SERVING_SECONDS_MAX:.0f} s; see {instance.data_dir / 'logs'} "
-                "and `lockstep status`",
+                f"not every shard opened, and nothing moved for {SERVING_SECONDS_MAX:.0f} s; everything was stopped, "
+                f"{instance.data_dir / 'logs'} says why",
                 EXIT_NO,
             )
     if as_json:
@@ -156,7 +156,7 @@ def _detach(data_dir: Path, *, as_json: bool) -> None:
             time.sleep(_WATCH_SECONDS)
     fail(
         "NOT_SERVING",
-        f"it ended at once; the last lines of {data_dir}/logs/up.log say why:\n{_tail(data_dir)}",
+        f"it ended; the last lines of {data_dir}/logs/up.log say why:\n{_tail(data_dir)}",
         EXIT_USAGE,
     )
 

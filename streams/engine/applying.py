@@ -24,6 +24,8 @@ OFFSET_BYTES = 8
 """A claim's offset stands before its value in the store."""
 _KNOWN_ROWS = 16_384
 """Looked up rows that are kept for the next run: about 3 MiB. Positions and newest timestamps are asked for again."""
+_LONG_RUN = 1_000
+"""Rows of a run after which looked up rows are kept: a copy that is warm reads a few at a time, and has no cache."""
 EXPIRE_EVERY_MS = 600_000
 """How far the shard clock moves between two expiries of a store that only follows."""
 
@@ -55,7 +57,7 @@ class _Rows:
 
     def written(self) -> None:
         """What was staged is in the store now."""
-        if len(self._known) > _KNOWN_ROWS:
+        if len(self.staged) < _LONG_RUN or len(self._known) > _KNOWN_ROWS:
             self.forget_known()
         for key in self._known.keys() & self.staged.keys():
             self._known[key] = self.staged[key]

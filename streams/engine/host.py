@@ -25,6 +25,7 @@ from streams.engine.openings import BACK_OFF_S_FIRST, BACK_OFF_S_MAX, Openings, 
 from streams.engine.producer import CommitInDoubt, Ends, TransactionalProducer, fence
 from streams.engine.rebuilding import Comparison, Rebuilt, ShardNotOpen, digest_of
 from streams.engine.room import Room
+from streams.engine.sealing import seal
 from streams.engine.settings import HostSettings, ShardStatus
 from streams.engine.shard import Shard
 from streams.engine.standby import Standbys
@@ -268,32 +269,32 @@ class Host:
     async def _commit_in_time(self) -> None:
         """Commit, and end no sooner than the next unit may be sealed."""
         next_at = time.monotonic() + self.settings.unit_seconds_min
-        await self._commit()
+        try:
+            await self._commit()
+        except BaseException as error:
+            self._fail(error)
+            raise
         await asyncio.sleep(next_at - time.monotonic())
 
     async def _commit(self) -> None:
         """Seal the unit in the making, commit it, and write it to the local stores."""
         async with self._transaction:
             producer = self._usable_producer()
-            busy = [shard for shard in self.shards.values() if shard.has_unit]
             sealed_at = time.monotonic()
-            outputs = [output for shard in busy for output in shard.seal(self._changelogs)]
-            served = [one for shard in busy for one in shard.sealed_served]
+            unit = seal([one for one in self.shards.values() if one.has_unit], self._changelogs, self._lose)
             run_s, self._unit_run_s = self._unit_run_s, 0.0
             self._work.set()
-            try:
-                ends = await producer.commit(outputs)
-            except BaseException as error:
-                self._fail(error)
-                raise
+            if not unit.shards:
+                return
+            ends = await producer.commit(unit.outputs)
             committed_at = time.monotonic()
             self.counters["engine.units"] += 1
-            self.counters["engine.outputs"] += len(outputs)
-            for shard in busy:
+            self.counters["engine.outputs"] += len(unit.outputs)
+            for shard in unit.shards:
                 if self.shards.get(shard.number) is shard:  # its store may have failed meanwhile
                     self._write_locally(shard, ends)
             phases = Phases(run_s, committed_at - sealed_at, time.monotonic() - committed_at)
-            self.units.done(served, outputs, phases)
+            self.units.done(unit.served, unit.outputs, phases)
         faults.point("unit.after_local_batch")
 
     def _usable_producer(self) -> TransactionalProducer:
@@ -329,22 +330,22 @@ class Host:
 
     async def _give_away(self) -> None:
         """Release what was assigned to somebody else."""
-        lost = [number for number in self.shards if number not in self._assigned]
-        if lost:
-            async with self._transaction:
-                await self._release(lost)
+        if self.shards.keys() - self._assigned:
+            async with self._transaction:  # a unit that ends may lose a shard meanwhile
+                await self._release(self.shards.keys() - self._assigned)
 
-    async def _release(self, numbers: Sequence[int]) -> None:
-        if not numbers or self._producer is None:
+    async def _release(self, numbers: Iterable[int]) -> None:
+        released = [self.shards[number] for number in sorted(numbers)]
+        if not released or self._producer is None:
             return
         state, generation = self.settings.state_topic, self.membership.generation
-        await self._usable_producer().commit(
-            (state, number, *release_row(self.shards[number].claim_number, generation)) for number in numbers
-        )
-        for number in numbers:
-            self.shards.pop(number).store.close()
+        rows = [(state, one.number, *release_row(one.claim_number, generation)) for one in released]
+        await self._usable_producer().commit(rows)
+        for shard in released:
+            if self.shards.pop(shard.number, None) is shard:
+                shard.store.close()
             self.counters["engine.shards_released"] += 1
-            log.info("engine.shard_released", shard=number)
+            log.info("engine.shard_released", shard=shard.number)
 
     def _lose(self, shard: Shard, error: StoreError) -> None:
         """Drop a shard whose local store failed: the log has all of it, the store is opened or built anew."""

@@ -218,7 +218,7 @@ _STAGES = (
         "replay.refused",
         "commands",
         "commands of endpoints that were answered with an error code",
-        "read the CommandResult: BELOW_KEPT asks for a snapshot, UNKNOWN_ENDPOINT for a registration",
+        "read the CommandResult: BELOW_KEPT: attach at the head that it names; UNKNOWN_ENDPOINT: register",
     ),
     counted(
         "replay.gaps_asked",

@@ -9,6 +9,7 @@ import pytest
 
 from streams.adapters.memory import MemoryRecord
 from streams.codec import Codec
+from streams.engine import applying as applying_module
 from streams.engine.applying import EXPIRE_EVERY_MS, OFFSET_BYTES, Applying
 from streams.engine.claims import claim_key, claim_value
 from streams.engine.rebuilding import digest_of
@@ -104,8 +105,11 @@ def test_updates_that_are_fetched_with_the_position_that_drops_them_are_left_out
     assert [key for key, _ in store.rows(QUEUE.byte)] == _queue(4, 5)
 
 
-def test_a_position_that_moves_from_one_run_to_the_next_is_seen(store: Store) -> None:
+def test_a_position_that_moves_from_one_run_to_the_next_is_seen(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was looked up once is kept, and is what the store holds all the same."""
+    monkeypatch.setattr(applying_module, "_LONG_RUN", 0)
     pipeline = Pipeline()
     for _ in range(5):
         pipeline.send("t", "bob", recipients=["ann"])

@@ -18,6 +18,7 @@ from streams.engine.producer import Ends, TransactionalProducer
 from streams.engine.settings import HostSettings
 from streams.engine.shard import Shard, ShardSettings
 from streams.engine.store import Memory, Store
+from streams.errors import StoreError
 from streams.ports import DONE, Record
 
 TOPIC = "ingest.requests"
@@ -212,3 +213,38 @@ async def test_units_follow_each_other_at_a_distance(world: World) -> None:
     world.take(0, 1, 1)
     await world.until(lambda: len(world.producer.committed) == 2)
     assert world.producer.asked_at[1] - world.producer.asked_at[0] >= SPACING_SECONDS
+
+
+async def test_a_store_that_fails_while_its_shard_is_sealed_costs_no_other_shard_its_unit(world: World) -> None:
+    """D13: what was sealed before is sent, with its progress; the shard that failed is dropped, unsent."""
+
+    def broken(_: object) -> Any:
+        world.host._assigned = frozenset((0,))  # nobody opens it again in this world
+        raise StoreError("the disk gives an error, once")
+
+    world.shards[1].seal = broken  # type: ignore[method-assign]  # a read that fails
+    world.take(0, 0, 3)
+    world.take(1, 0, 3)
+    world.producer.permits.release()
+    await world.until(lambda: world.shards[0].committed_to == {TOPIC: 3})
+    assert [world.producer.records_of(number) for number in (0, 1)] == [3, 0]
+    assert list(world.host.shards) == [0]
+    assert world.host.status[1].state == "failed"
+
+
+async def test_a_shard_whose_store_fails_while_it_waits_to_be_given_away_is_just_gone(world: World) -> None:
+    """There is nothing left to release; the worker goes on with the others."""
+
+    def full(_: object) -> Any:
+        raise StoreError("the disk is full")
+
+    world.shards[1].committed = full  # type: ignore[method-assign]  # a write that fails
+    world.take(1, 0, 1)
+    await world.until(lambda: world.producer.asked == 1)
+    world.host._assigned = frozenset((0,))
+    world.host._work.set()
+    world.take(0, 0, 2)
+    for _ in range(2):
+        world.producer.permits.release()
+    await world.until(lambda: world.shards[0].committed_to == {TOPIC: 2})
+    assert list(world.host.shards) == [0]
