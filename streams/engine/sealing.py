@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from streams.engine.shard import Output, Served, Shard
+from streams.engine.shard import Output, Shard
 from streams.errors import StoreError
+from streams.observe.units import Served
 
 
 class SealedUnit(NamedTuple):
@@ -34,6 +35,6 @@ def seal(
             lose(shard, error)
             continue
         unit.shards.append(shard)
-        unit.outputs += outputs
-        unit.served += shard.sealed_served
+        unit.outputs.extend(outputs)
+        unit.served.extend(shard.sealed_served)
     return unit

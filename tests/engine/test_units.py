@@ -215,14 +215,16 @@ async def test_units_follow_each_other_at_a_distance(world: World) -> None:
     assert world.producer.asked_at[1] - world.producer.asked_at[0] >= SPACING_SECONDS
 
 
-async def test_a_store_that_fails_while_its_shard_is_sealed_costs_no_other_shard_its_unit(world: World) -> None:
+async def test_a_store_that_fails_while_its_shard_is_sealed_costs_no_other_shard_its_unit(
+    world: World,
+) -> None:
     """D13: what was sealed before is sent, with its progress; the shard that failed is dropped, unsent."""
 
     def broken(_: object) -> Any:
         world.host._assigned = frozenset((0,))  # nobody opens it again in this world
         raise StoreError("the disk gives an error, once")
 
-    world.shards[1].seal = broken  # type: ignore[method-assign]  # a read that fails
+    world.shards[1].seal = broken  # type: ignore[method-assign,assignment]  # a read that fails
     world.take(0, 0, 3)
     world.take(1, 0, 3)
     world.producer.permits.release()
@@ -238,7 +240,7 @@ async def test_a_shard_whose_store_fails_while_it_waits_to_be_given_away_is_just
     def full(_: object) -> Any:
         raise StoreError("the disk is full")
 
-    world.shards[1].committed = full  # type: ignore[method-assign]  # a write that fails
+    world.shards[1].committed = full  # type: ignore[method-assign,assignment]  # a write that fails
     world.take(1, 0, 1)
     await world.until(lambda: world.producer.asked == 1)
     world.host._assigned = frozenset((0,))
