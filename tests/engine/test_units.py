@@ -245,6 +245,7 @@ async def test_a_shard_whose_store_fails_while_it_waits_to_be_given_away_is_just
     await world.until(lambda: world.producer.asked == 1)
     world.host._assigned = frozenset((0,))
     world.host._work.set()
+    await world.until(lambda: world.host._transaction._waiters)  # it waits to give away
     world.take(0, 0, 2)
     for _ in range(2):
         world.producer.permits.release()
