@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.beside import beside
 from bench.machine import usage
 from streams.cli.instance import worker_pages
 
@@ -68,12 +69,8 @@ async def timeline(contender: LockstepPipeline) -> AsyncIterator[list[dict[str, 
             points.append({"second": time.monotonic() - began_s, "rss_mib": rss_mib, "disk_mib": disk_mib})
             await asyncio.sleep(_EVERY_SECONDS)
 
-    watching = asyncio.create_task(watch())
-    try:
+    async with beside(watch()):
         yield points
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def judged(contender: LockstepPipeline) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.beside import beside
 from bench.contenders.kafka_streams import KafkaStreams10, KafkaStreams30, KafkaStreams100
 from bench.contenders.lockstep import LockstepPipeline, LockstepTwoHop
 from bench.contenders.python_peers import Quix100
@@ -61,12 +62,10 @@ async def arrivals(run: Run) -> AsyncIterator[dict[bytes, float]]:
                 for record in records:
                     seen[contender.sight(topic, record).message] = now_s
 
-    reading = asyncio.create_task(read())
     try:
-        yield seen
+        async with beside(read()):
+            yield seen
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
         await consumer.stop()
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.beside import beside
 from bench.contenders.lockstep import LockstepPipeline
 from bench.feeding import feed_at_rate
 from bench.figures import latencies
@@ -225,12 +226,10 @@ async def _slow_reader(run: Run) -> AsyncIterator[list[int]]:
             read.append(1)
             await asyncio.sleep(1 / SLOW_RECORDS_A_SECOND)
 
-    crawling = asyncio.create_task(crawl())
     try:
-        yield read
+        async with beside(crawl()):
+            yield read
     finally:
-        crawling.cancel()
-        await asyncio.gather(crawling, return_exceptions=True)
         await consumer.stop()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from bench.beside import beside
 from bench.contenders.altered_worker import AS_IT_IS, UNOBSERVED
 from bench.contenders.lockstep import LockstepPipeline
 from bench.jobs.throughput import measured
@@ -64,12 +65,8 @@ async def _scraped(one: LockstepPipeline) -> AsyncIterator[None]:
                             await answer.read()
                 await asyncio.sleep(SCRAPE_EVERY_SECONDS)
 
-    scraping = asyncio.create_task(scrape())
-    try:
+    async with beside(scrape()):
         yield
-    finally:
-        scraping.cancel()
-        await asyncio.gather(scraping, return_exceptions=True)
 
 
 async def _measure(sitting: Sitting, one: Contender, load: Load) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from bench.beside import beside
 from bench.contenders.altered_worker import SLOW_STORE
 from bench.contenders.lockstep import LockstepPipeline
 from bench.contenders.slow_stores import Switch
@@ -87,12 +88,8 @@ async def _rss_of_store(one: LockstepPipeline) -> AsyncIterator[list[int]]:
             seen.append(usage(one.processes_of(STORE_APP)).rss_bytes)
             await asyncio.sleep(_RSS_SECONDS)
 
-    watching = asyncio.create_task(watch())
-    try:
+    async with beside(watch()):
         yield seen
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _measure(sitting: Sitting, one: Contender, options: Options, *, is_slow: bool) -> dict[str, Any]:

@@ -62,7 +62,11 @@ NEW = Inbox(EPOCH_FIRST, 1, 1)
 @lru_cache(maxsize=_PREFIXES)
 def _keys(account_id: str) -> tuple[bytes, bytes]:
     account = account_id.encode()
-    return POSITIONS.byte + account, QUEUE.byte + account + b"\0"
+    return POSITIONS.byte + account, _queue_prefix(account)
+
+
+def _queue_prefix(account: bytes) -> bytes:
+    return QUEUE.byte + account + b"\0"
 
 
 def _queue_key(account_id: str, seq: int) -> bytes:
@@ -120,7 +124,7 @@ def forgotten_range(key: bytes, before: bytes | None, after: bytes) -> tuple[byt
     first_kept = _parsed(after).seq_first_kept
     if first_kept <= (1 if before is None else _parsed(before).seq_first_kept):
         return None
-    prefix = QUEUE.byte + key[1:] + b"\0"
+    prefix = _queue_prefix(key[1:])
     return prefix + bytes(_SEQ_BYTES), prefix + first_kept.to_bytes(_SEQ_BYTES, "big")
 
 
@@ -139,7 +143,9 @@ class QueueRestorer:
     def restore(self, records: Iterable[Record], rows: Rows) -> None:
         """Put the row of each update."""
         frame, body_at, put = self._update.frame, len(self._update.frame), rows.put
-        firsts: dict[bytes, tuple[int, int]] = {}  # encoded account -> epoch and seq from which rows are kept
+        seen: dict[
+            bytes, tuple[bytes, tuple[int, int]]
+        ] = {}  # encoded account -> its queue, what is kept of it
         for record in records:
             value = record.value
             if value is None:
@@ -150,13 +156,13 @@ class QueueRestorer:
                 account, epoch, seq, token_and_tail = _read_by_hand(value, body_at)
             except (IndexError, ValueError):  # another version, longer ids, or broken: the codec tells which
                 account, epoch, seq, token_and_tail = self._read_by_codec(value)
-            first = firsts.get(account)
-            if first is None:
-                position = rows.get(POSITIONS.byte + account)
-                first = firsts[account] = (0, 0) if position is None else _first_kept(position)
+            queue = seen.get(account)
+            if queue is None:
+                first = _first_kept(rows.get(POSITIONS.byte + account))
+                queue = seen[account] = _queue_prefix(account), first
+            prefix, first = queue
             if (epoch, seq) >= first:
-                key = b"".join((QUEUE.byte, account, b"\0", seq.to_bytes(_SEQ_BYTES, "big")))
-                put(key, _ROW.pack(_VERSION, epoch) + token_and_tail)
+                put(prefix + seq.to_bytes(_SEQ_BYTES, "big"), _ROW.pack(_VERSION, epoch) + token_and_tail)
 
     def _read_by_codec(self, value: bytes) -> tuple[bytes, int, int, bytes]:
         head, token_and_tail = self._update.read(value)
@@ -183,7 +189,10 @@ def _read_by_hand(value: bytes, at: int) -> tuple[bytes, int, int, bytes]:
     return value[at + 1 : account_end], epoch, seq, value[end:]
 
 
-def _first_kept(position: bytes) -> tuple[int, int]:
+def _first_kept(position: bytes | None) -> tuple[int, int]:
+    """Return epoch and seq from which rows are kept, by a row of the position table."""
+    if position is None:
+        return 0, 0
     inbox = _parsed(position)
     return inbox.epoch, inbox.seq_first_kept
 
